@@ -1,0 +1,133 @@
+"""One tree of errors. Each is raised where its cause is known, carries plain values, and reads as a sentence.
+
+MonitorError
+├── ConfigError
+├── FetchError(url)
+│   ├── FetchRefused      we decided not to ask: address, scheme, robots.txt, redirect
+│   ├── FetchTimeout      no complete answer within the deadline
+│   ├── FetchStatus       the server answered, but not with what we asked for
+│   └── FetchTooLarge     more bytes, headers or expansion than allowed
+├── ParseError(url)       the bytes are not what they should be
+├── QueryError            a topic's query is wrong; carries every problem with its columns
+├── StorageError
+│   └── NotFound
+└── DeliveryError         the message was certainly not accepted; try again
+    ├── DeliveryRefused   a final answer: this message will not be accepted
+    ├── DeliveryInDoubt   sent, but the answer was lost: it may have been accepted
+    └── RelayUnusable     the relay itself refuses us (login, TLS): stop the run, blame no recipient
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class MonitorError(Exception):
+    """Base of everything this program raises on purpose."""
+
+
+class ConfigError(MonitorError):
+    """A setting is wrong; the message names it, where it stands, and what would be right."""
+
+
+class FetchError(MonitorError):
+    """An address could not be fetched."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url}: {reason}")
+        self.url = url
+        self.reason = reason
+
+
+class FetchRefused(FetchError):
+    """We decided not to ask: the address, its scheme, robots.txt or a redirect is not allowed."""
+
+
+class FetchTimeout(FetchError):
+    """No complete answer within the deadline."""
+
+
+class FetchTooLarge(FetchError):
+    """The answer has more bytes, headers or expansion than allowed."""
+
+
+class FetchStatus(FetchError):
+    """The server answered with a status that is neither success nor "not modified".
+
+    `retry_after` is in seconds, already capped; None where the server named none.
+    """
+
+    def __init__(self, url: str, status: int, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(url, reason)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class ParseError(MonitorError):
+    """The bytes of an address are not what they should be."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url}: {reason}")
+        self.url = url
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong (or doubtful) in a query: `start` and `end` are code points into its text, `end` exclusive."""
+
+    code: str
+    message: str
+    hint: str = ""
+    start: int = 0
+    end: int = 0
+
+
+class QueryError(MonitorError):
+    """A topic's query is wrong. `problems` holds every problem found, in the order of the text."""
+
+    def __init__(self, text: str, problems: Sequence[Problem]) -> None:
+        self.text = text
+        self.problems = tuple(problems)
+        first = self.problems[0]
+        super().__init__(f"{first.message} (column {first.start + 1})" + (f"; {first.hint}" if first.hint else ""))
+
+    @property
+    def column(self) -> int:
+        """Column of the first problem, counted from 1."""
+        return self.problems[0].start + 1
+
+    @property
+    def hint(self) -> str:
+        return self.problems[0].hint
+
+
+class StorageError(MonitorError):
+    """The database cannot be used as asked."""
+
+
+class NotFound(StorageError):
+    """Nothing is stored under that name."""
+
+
+class DeliveryError(MonitorError):
+    """A message was certainly not accepted, for a reason that may pass. `code` and `status` as RFC 5321 and RFC 3463."""
+
+    def __init__(self, reason: str, *, code: int | None = None, status: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+        self.status = status
+
+
+class DeliveryRefused(DeliveryError):
+    """A final answer: this message will not be accepted for this recipient."""
+
+
+class DeliveryInDoubt(DeliveryError):
+    """The message was sent but the answer was lost: it may have been accepted."""
+
+
+class RelayUnusable(DeliveryError):
+    """The relay refuses us, not the message (login, TLS): stop the run and tell an admin."""

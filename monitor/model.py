@@ -1,0 +1,479 @@
+"""The nouns. Plain frozen values: they know nothing of databases, networks or the clock.
+
+All times are aware and in UTC. An `id` of 0 means "not stored yet".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+from typing import Literal
+
+# --- where articles come from ---------------------------------------------------------------------------------
+
+
+class SourceKind(StrEnum):
+    FEED = "feed"  # RSS, RDF, Atom or JSON Feed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validators:
+    """What a server gave us to ask "has it changed?" (RFC 9110, section 13), and the hash of what we saw last."""
+
+    etag: str = ""
+    last_modified: str = ""
+    body_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A complete answer, unpacked. With status 304 (or a body whose hash is known) `body` is empty and `unchanged` true.
+
+    `moved_to` is the new address when every redirect on the way was permanent (301, 308); `max_age` is in seconds.
+    """
+
+    url: str
+    final_url: str
+    status: int
+    body: bytes = b""
+    content_type: str = ""
+    validators: Validators = Validators()
+    unchanged: bool = False
+    moved_to: str = ""
+    max_age: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A place that is asked again and again. `slug` is its name on the command line, `name` its name on pages.
+
+    `pages`: fetch each entry's page for its full text. `weight` multiplies the rank of its articles (0.5 to 2).
+    """
+
+    id: int = 0
+    slug: str
+    name: str
+    url: str
+    kind: SourceKind = SourceKind.FEED
+    pages: bool = True
+    active: bool = True
+    interval: timedelta = timedelta(hours=1)
+    weight: float = 1.0
+    validators: Validators = Validators()
+    next_poll_at: datetime | None = None
+    failures: int = 0
+    last_success_at: datetime | None = None
+    last_error: str = ""
+    moves: int = 0
+    epoch: int = 0  # fencing token of the current claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What a feed says about one article (RFC 4287 calls it an entry).
+
+    `summary` and `content` are plain text, never markup. `doi` only where the feed itself names it as the entry's own.
+    """
+
+    url: str
+    title: str
+    guid: str = ""
+    published: datetime | None = None
+    updated: datetime | None = None
+    authors: tuple[str, ...] = ()
+    summary: str = ""
+    content: str = ""
+    doi: str = ""
+    journal: str = ""
+    categories: tuple[str, ...] = ()
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """A feed, read. `dropped` counts entries beyond the limit, `repaired` says that the bytes were not well formed.
+
+    `ttl` is the time the feed asks us to wait between polls, where it says so.
+    """
+
+    title: str
+    entries: tuple[Entry, ...]
+    url: str = ""
+    language: str = ""
+    ttl: timedelta | None = None
+    dropped: int = 0
+    repaired: str = ""
+
+
+# --- articles -------------------------------------------------------------------------------------------------
+
+
+class TextFrom(StrEnum):
+    FEED = "feed"  # only what the feed said
+    PAGE = "page"  # the article's own page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Article:
+    """One article as its page (or, failing that, its feed) tells it.
+
+    `url` as given, `canonical_url` to show, `key` to compare (monitor.identity). `doi` in its printed form: of a news
+    story it names the paper it reports. `body` is text without furniture, paragraphs separated by a blank line.
+    `citation` is the page's own citation line, `copyright` its notice.
+    """
+
+    id: int = 0
+    url: str
+    canonical_url: str
+    key: str
+    title: str
+    published: datetime | None = None
+    authors: tuple[str, ...] = ()
+    summary: str = ""
+    body: str = ""
+    byline: str = ""
+    category: str = ""
+    doi: str = ""
+    pmid: str = ""
+    journal: str = ""
+    provider: str = ""
+    publisher: str = ""
+    citation: str = ""
+    copyright: str = ""
+    language: str = ""
+    text_from: TextFrom = TextFrom.FEED
+    source_id: int = 0
+    source_slug: str = ""
+    stored_at: datetime | None = None
+
+
+# --- topics, queries and matches ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightedTerm:
+    """`term` is any query expression without field mixing, e.g. `"opioid tolerance"`; a negative weight counts against."""
+
+    term: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """A named query, as its current revision says it.
+
+    A topic matches where `query` matches and, if it has `weights`, the sum of the weights of the terms found reaches
+    `threshold`. With `weights` the `query` may be empty. `sources` (slugs) and `languages` narrow it; empty means all.
+    """
+
+    id: int = 0
+    slug: str
+    name: str
+    query: str
+    weights: tuple[WeightedTerm, ...] = ()
+    threshold: float = 0.0
+    sources: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    revision_id: int = 0
+    revision: int = 0
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One saved state of a topic; never overwritten. `topic` is the topic as it then stood."""
+
+    id: int = 0
+    topic: Topic
+    number: int
+    author: str = ""
+    note: str = ""
+    created_at: datetime
+
+
+class Field(StrEnum):
+    TITLE = "title"
+    BODY = "body"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """`article.title[start:end]` or `article.body[start:end]` holds `term` (as the query writes it)."""
+
+    field: Field
+    start: int
+    end: int
+    term: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """A topic's revision matched an article, and why. `score` orders matches within a topic; it is never shown."""
+
+    topic_id: int
+    revision_id: int
+    article_id: int = 0
+    score: float = 0.0
+    spans: tuple[Span, ...] = ()
+    matched_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexQuery:
+    """A query boiled down to what a full-text index can answer: it finds at least every article that the query matches.
+
+    `tokens` are index tokens (monitor.text), in order for "phrase"; for "prefix" the last one is a beginning.
+    """
+
+    op: Literal["all", "any", "phrase", "prefix"]
+    parts: tuple[IndexQuery, ...] = ()
+    tokens: tuple[str, ...] = ()
+
+
+class Verdict(StrEnum):
+    RELEVANT = "relevant"
+    NOT_RELEVANT = "not_relevant"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """Somebody's judgement of one article for one topic. `by` is a subscriber's or a user's name, or "admin"."""
+
+    topic_id: int
+    article_id: int
+    verdict: Verdict
+    by: str
+    reason: str = ""
+    labelled_at: datetime
+
+
+# --- readers --------------------------------------------------------------------------------------------------
+
+
+class SubscriberState(StrEnum):
+    PENDING = "pending"  # signed up, not confirmed
+    INVITED = "invited"  # invited by an admin, not confirmed
+    ACTIVE = "active"
+    SUSPENDED = "suspended"  # bounced
+    UNSUBSCRIBED = "unsubscribed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscriber:
+    """A person who reads. `token_epoch` rises to revoke every link mailed before."""
+
+    id: int = 0
+    email: str
+    name: str = ""
+    state: SubscriberState = SubscriberState.ACTIVE
+    state_reason: str = ""
+    token_epoch: int = 0
+    created_at: datetime | None = None
+
+
+class Cadence(StrEnum):
+    AT_ONCE = "at_once"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+
+class EmptyRule(StrEnum):
+    SKIP = "skip"  # no mail without news, but a sign of life after four silent periods
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """What one subscriber wants, and when: at wall-clock `at` in `timezone`; `weekday` 0 is Monday, `monthday` 1 to 31
+    (in a shorter month its last day). A weekly digest leaves out what the reader's daily one brought, unless `repeat`.
+    """
+
+    id: int = 0
+    subscriber_id: int
+    topic_ids: tuple[int, ...]
+    cadence: Cadence = Cadence.WEEKLY
+    weekday: int = 0
+    monthday: int = 1
+    at: time = time(7, 0)
+    timezone: str = "UTC"
+    empty: EmptyRule = EmptyRule.SKIP
+    max_items: int = 60
+    near_misses: bool = False
+    repeat: bool = False
+    active: bool = True
+    paused_until: date | None = None
+    next_digest_at: datetime | None = None
+    silent_periods: int = 0
+
+
+# --- digests and their delivery -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """What a digest covers: stored at or after `start` and before `end`. `key` names it in the reader's zone
+    (2026-11-24, 2026-W48, 2026-11) and is unique within its subscription.
+    """
+
+    key: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An article with every match that a subscription's topics had on it: what `compose` chooses from."""
+
+    article: Article
+    matches: tuple[Match, ...]
+    source_name: str = ""
+    source_weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unchecked:
+    """A source that could not be read: since when, and why in an admin's words."""
+
+    name: str
+    since: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What stands behind a digest's silence or plenty, within its period."""
+
+    sources_checked: int
+    unchecked: tuple[Unchecked, ...]
+    articles_seen: int
+    articles_matched: int
+    merged: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestItem:
+    """One card: the article under its best topic, with the reasons. `also_in` names the other topics it matched."""
+
+    number: int
+    article: Article
+    match: Match
+    reasons: tuple[str, ...] = ()
+    also_in: tuple[str, ...] = ()
+    badges: tuple[str, ...] = ()
+    source_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestSection:
+    """One topic's part of a digest: `total` new articles, of which `items` are listed, best first."""
+
+    topic: Topic
+    items: tuple[DigestItem, ...]
+    total: int
+    history: tuple[int, ...] = ()  # matches in each of the 8 weeks before, oldest first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """What one subscriber gets for one period, in order. The same values render to the same bytes."""
+
+    subscriber: Subscriber
+    subscription: Subscription
+    period: Period
+    sections: tuple[DigestSection, ...]
+    quiet: tuple[tuple[Topic, datetime | None], ...] = ()  # topics without news, and when they last had any
+    coverage: Coverage
+    next_at: datetime | None = None
+    composed_at: datetime
+
+    @property
+    def items(self) -> tuple[DigestItem, ...]:
+        return tuple(item for section in self.sections for item in section.items)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """Finished mail: `data` is what goes over the wire after DATA (CRLF, not dot-stuffed), headers included.
+
+    `compact` is a smaller form for a relay that finds `data` too big; empty where there is none.
+    """
+
+    message_id: str
+    sender: str  # envelope MAIL FROM
+    recipient: str
+    subject: str
+    data: bytes
+    compact: bytes = b""
+    html: str = ""  # the web view
+
+
+class DeliveryState(StrEnum):
+    QUEUED = "queued"
+    SENDING = "sending"
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"
+    FAILED = "failed"
+    IN_DOUBT = "in_doubt"
+    HELD = "held"  # waits for an admin (after a restore)
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message to one mailbox, and its state. `epoch` fences: only its holder may settle it."""
+
+    id: int = 0
+    subscription_id: int | None
+    subscriber_id: int
+    period_key: str
+    message: Message
+    state: DeliveryState = DeliveryState.QUEUED
+    attempts: int = 0
+    first_tried_at: datetime | None = None
+    not_before: datetime | None = None
+    lease_until: datetime | None = None
+    epoch: int = 0
+    last_error: str = ""
+    queued_at: datetime
+    settled_at: datetime | None = None
+
+
+# --- what an admin should see ---------------------------------------------------------------------------------
+
+
+class Level(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something an admin should know, raised once for (subject, code) and closed when it is over.
+
+    `subject` is "source:medical-xpress", "delivery:12", "relay" …; `code` a constant such as "dead-host".
+    """
+
+    id: int = 0
+    subject: str
+    code: str
+    level: Level
+    text: str
+    raised_at: datetime
+    closed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """One visit to a source: what came of it."""
+
+    source_id: int
+    at: datetime
+    outcome: str  # "ok", "unchanged" or the error's class
+    entries: int = 0
+    new: int = 0
+    seconds: float = 0.0
+    detail: str = ""
