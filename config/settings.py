@@ -1,0 +1,332 @@
+"""Every setting: type, bound, default, unit and meaning. monitor.toml says the same to an operator (a test compares).
+
+Order: environment (`MONITOR_SMTP__HOST`, or `MONITOR_SMTP__PASSWORD_FILE` naming a file with the value) > file > default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from monitor.errors import ConfigError
+
+PREFIX = "MONITOR_"
+CONFIG_VARIABLE = "MONITOR_CONFIG"  # names the file itself, so it is no setting in it
+DEFAULT_FILE = Path(__file__).with_name("monitor.toml")
+
+T = TypeVar("T")
+
+
+def setting(default: T, description: str, **bounds: Any) -> T:
+    field: T = Field(default, description=description, **bounds)
+    return field
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class FetchSettings(Section):
+    """How publishers' servers are asked."""
+
+    contact: str = setting("", "Address or URL in our User-Agent, so that a publisher can reach you.")
+    timeout: float = setting(60, "Seconds for one complete answer, redirects included.", gt=0, le=600)
+    in_flight: int = setting(16, "Requests at the same time, over all hosts.", ge=1, le=200)
+    host_delay: float = setting(1.0, "Seconds between two requests to one host.", ge=0, le=60)
+    max_bytes: int = setting(5_000_000, "Bytes of one answer as sent.", ge=10_000)
+    max_unpacked_bytes: int = setting(20_000_000, "Bytes of one answer once unpacked.", ge=10_000)
+    allow: Annotated[tuple[str, ...], NoDecode] = setting(
+        (), "host:port of internal servers that may be fetched although their address is not public."
+    )
+
+    @field_validator("allow", mode="before")
+    @classmethod
+    def _commas(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+class ParseSettings(Section):
+    """Foreign bytes are parsed in child processes that may be killed."""
+
+    workers: int = setting(2, "Child processes.", ge=1, le=64)
+    timeout: float = setting(20, "Seconds until a child that does not finish is killed.", gt=0, le=600)
+    memory_mb: int = setting(1024, "Megabytes of address space a child may use.", ge=256)
+
+
+class PollSettings(Section):
+    """When sources and article pages are visited."""
+
+    interval_minutes: int = setting(60, "Minutes between two polls of a source that names no interval.", ge=1)
+    batch: int = setting(50, "Sources claimed at a time.", ge=1, le=1000)
+    page_batch: int = setting(50, "Article pages claimed at a time.", ge=1, le=1000)
+    max_entries: int = setting(1000, "Entries read from one feed; what is beyond is counted and shown.", ge=1)
+    first_poll_days: int = setting(
+        30,
+        "A source's first poll keeps entries up to this many days old as news; older ones go to the archive only.",
+        ge=0,
+    )
+
+
+class DigestSettings(Section):
+    """What a digest holds."""
+
+    horizon_days: int = setting(
+        90, "An article published longer ago than this many days is not news. 0: no limit.", ge=0
+    )
+    list_domain: str = setting("localhost", "Domain in Message-ID and List-Id; yours, and the one your DKIM signs.")
+    sender: str = setting("digest@localhost", "From address.")
+    sender_name: str = setting("Medical News Monitor", "From name, and the name of the digest.")
+    reply_to: str = setting("", "A mailbox that somebody reads. Empty: the sender.")
+    postal_address: str = setting("", "Shown in the footer of each digest, as some laws ask.")
+    bounce_address: str = setting(
+        "", "Mailbox for bounces, as local@domain; sub-addresses are added. Empty: the sender."
+    )
+
+
+class MailSettings(Section):
+    """How messages leave."""
+
+    lease_seconds: int = setting(30, "Seconds a message may stay claimed without a sign of life.", ge=5)
+    batch: int = setting(20, "Messages claimed at a time.", ge=1, le=1000)
+    in_doubt: Literal["resend", "hold"] = setting(
+        "resend",
+        "A message whose acceptance is unknown: send once more with the same Message-ID, or wait for an admin.",
+    )
+
+
+class SmtpSettings(Section):
+    """The relay. Without a host, mail is kept in a Maildir below the data directory."""
+
+    host: str = setting("", "Host name of the relay. Empty: Maildir.")
+    port: int = setting(587, "Port.", ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = setting(
+        "starttls", "starttls (587), tls (465) or none (25, inside)."
+    )
+    username: str = setting("", "Login, where the relay wants one.")
+    password: SecretStr = setting(SecretStr(""), "Password. Better: MONITOR_SMTP__PASSWORD_FILE.")
+    oauth_token: SecretStr = setting(SecretStr(""), "XOAUTH2 access token. Better: MONITOR_SMTP__OAUTH_TOKEN_FILE.")
+    timeout: float = setting(60, "Seconds for one message.", gt=0, le=600)
+    connections: int = setting(4, "Connections at the same time.", ge=1, le=50)
+    messages_per_connection: int = setting(50, "Messages before a connection is renewed.", ge=1)
+    messages_per_minute: float = setting(25, "Messages a minute over all connections. 0: no limit.", ge=0)
+
+
+class ImapSettings(Section):
+    """The mailbox that bounces arrive in. Without a host it is not read."""
+
+    host: str = setting("", "Host name. Empty: bounces are only read by `monitor bounces import`.")
+    port: int = setting(993, "Port (TLS).", ge=1, le=65535)
+    username: str = setting("", "Login.")
+    password: SecretStr = setting(SecretStr(""), "Password. Better: MONITOR_IMAP__PASSWORD_FILE.")
+    folder: str = setting("INBOX", "Folder.")
+
+
+class WebSettings(Section):
+    """The web server of `monitor run`."""
+
+    host: str = setting("127.0.0.1", "Address to listen on.")
+    port: int = setting(8000, "Port.", ge=0, le=65535)
+    base_url: str = setting(
+        "", "Public https address of this server, for links in mail. Empty: mails carry no web links."
+    )
+
+
+class RunSettings(Section):
+    """The heartbeat of `monitor run`."""
+
+    tick_seconds: float = setting(5, "Seconds between two looks for what is due.", gt=0, le=3600)
+    lease_seconds: int = setting(30, "Seconds a source or page may stay claimed without a sign of life.", ge=5)
+    drain_seconds: float = setting(25, "Seconds to finish what is running after SIGTERM.", gt=0, le=600)
+    log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level that is logged.")
+    log_format: Literal["auto", "text", "json"] = setting(
+        "auto", "auto: text on a terminal, else one JSON object a line."
+    )
+
+
+class StorageSettings(Section):
+    """What is kept, where, and for how long."""
+
+    url: SecretStr = setting(
+        SecretStr(""),
+        "postgresql://user:password@host/name. Empty: SQLite in the data directory. Better: MONITOR_STORAGE__URL_FILE.",
+    )
+    retention_days: int = setting(
+        0, "Articles older than this many days are deleted unless mailed or labelled. 0: keep all.", ge=0
+    )
+
+
+class Settings(BaseSettings):
+    """All of it. Read once, by monitor.app, and by nobody else."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
+    )
+
+    data_dir: Path = setting(Path("data"), "Directory for the database, the Maildir and the signing key.")
+    secret_key: SecretStr = setting(
+        SecretStr(""),
+        "Signs the links in mail. Empty: made at first start and kept in the data directory. Better: MONITOR_SECRET_KEY_FILE.",
+    )
+    fetch: FetchSettings = FetchSettings()
+    parse: ParseSettings = ParseSettings()
+    poll: PollSettings = PollSettings()
+    digest: DigestSettings = DigestSettings()
+    mail: MailSettings = MailSettings()
+    smtp: SmtpSettings = SmtpSettings()
+    imap: ImapSettings = ImapSettings()
+    web: WebSettings = WebSettings()
+    run: RunSettings = RunSettings()
+    storage: StorageSettings = StorageSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return _Environment(settings_cls), init_settings
+
+    def redacted(self) -> dict[str, Any]:
+        """Every value as plain data, secrets as "(set)" or ""."""
+        return _redact(self)
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, with each `…_FILE` replaced by what its file holds."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return _with_files(
+            {name.lower(): value for name, value in os.environ.items() if name.upper().startswith(PREFIX)}
+        )
+
+
+def load(path: Path | None = None) -> Settings:
+    """The settings in force. Raises ConfigError that names the wrong key or value, its place, and the nearest right one."""
+    named = path or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else DEFAULT_FILE)
+    values = _read_file(named)
+    _check_variables(os.environ)
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(problem, named) for problem in error.errors())) from error
+
+
+def known_keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
+    """Dotted names of all settings: "data_dir", "smtp.host", …"""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from known_keys(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def variable(key: str) -> str:
+    """The environment variable of a setting: "smtp.host" is MONITOR_SMTP__HOST."""
+    return PREFIX + key.replace(".", "__").upper()
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); name another with {CONFIG_VARIABLE} or --config"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    known = set(known_keys())
+    for key in _flat(values):
+        if key not in known:
+            raise ConfigError(f"{path}:{_line_of(text, key)}: unknown setting {key!r}{_nearest(key, known)}")
+    return values
+
+
+def _check_variables(environment: Mapping[str, str]) -> None:
+    known = {variable(key) for key in known_keys()}
+    for name in sorted(environment):
+        upper = name.upper()
+        if not upper.startswith(PREFIX) or upper in known or upper == CONFIG_VARIABLE:
+            continue
+        if upper.endswith("_FILE") and upper.removesuffix("_FILE") in known:
+            continue
+        raise ConfigError(f"environment: unknown variable {name}{_nearest(upper, known)}")
+
+
+def _with_files(variables: dict[str, str]) -> dict[str, str | None]:
+    known = {variable(key).lower() for key in known_keys()}
+    values: dict[str, str | None] = {}
+    for name, value in variables.items():
+        target = name.removesuffix("_file")
+        if name in known or target not in known:
+            values[name] = value
+            continue
+        if target in variables:
+            raise ConfigError(f"environment: {target.upper()} and {name.upper()} are both set; keep one")
+        try:
+            values[target] = Path(value).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"environment: {name.upper()}={value}: cannot be read ({error})") from error
+    return values
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.") if value else iter([prefix + key])
+        else:
+            yield prefix + key
+
+
+def _line_of(text: str, key: str) -> int:
+    """The line that sets a dotted key; tomllib does not tell. 1 where it is written in some unusual way."""
+    section, _, name = key.rpartition(".")
+    current = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[\s*([^\]]+?)\s*\]", line):
+            current = header[1]
+        if (current == section and re.match(rf"\s*{re.escape(name)}\s*=", line)) or current == key:
+            return number
+        if current.startswith(key + "."):
+            return number
+    return 1
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else "; `monitor config show` lists them all"
+
+
+def _explain(problem: Any, path: Path) -> str:
+    key = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int))
+    where = variable(key) if variable(key) in {name.upper() for name in os.environ} else f"in {path}"
+    value = (
+        ""
+        if "password" in key or "secret" in key or "token" in key or key == "storage.url"
+        else f" = {problem['input']!r}"
+    )
+    return f"setting {key}{value} ({where}): {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _redact(model: BaseModel) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            shown[name] = _redact(value)
+        elif isinstance(value, SecretStr):
+            shown[name] = "(set)" if value.get_secret_value() else ""
+        else:
+            shown[name] = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
+    return shown
