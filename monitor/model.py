@@ -5,7 +5,8 @@ All times are aware and in UTC. An `id` of 0 means "not stored yet".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Literal
@@ -152,6 +153,93 @@ class Article:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A parsed query: one of the nodes below. `str` gives the understood form, and parsing that gives an equal query.
+
+    `start` and `end` are code points into the text it came from; they take no part in equality.
+    """
+
+    start: int = field(default=0, compare=False, repr=False)
+    end: int = field(default=0, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term(Query):
+    """A word or a phrase. `field` is "" (title and text), title, body, or one of the article's particulars:
+    source, author, journal, provider, doi, lang. `prefix`: the last word is a beginning. `exact`: case counts.
+    """
+
+    text: str
+    field: str = ""
+    prefix: bool = False
+    exact: bool = False
+
+    def __str__(self) -> str:
+        name = f"{self.field}:" if self.field else ""
+        star = "*" if self.prefix else ""
+        if not self.exact and _BARE.fullmatch(self.text) and self.text.lower() not in _OPERATOR_WORDS:
+            return f"{name}{self.text}{star}"
+        return f'{name}{"=" if self.exact else ""}"{self.text}"{star}'
+
+
+_BARE = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
+_OPERATOR_WORDS = frozenset({"and", "or", "not", "near", "adj", "atleast"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Not(Query):
+    """Its part must not hold. Stands only among the parts of an And, after every other part."""
+
+    part: Query
+
+    def __str__(self) -> str:
+        return f"NOT {_nested(self.part)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class And(Query):
+    parts: tuple[Query, ...]
+
+    def __str__(self) -> str:
+        wanted = " AND ".join(_nested(part) for part in self.parts if not isinstance(part, Not))
+        return " ".join((wanted, *(str(part) for part in self.parts if isinstance(part, Not))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Or(Query):
+    parts: tuple[Query, ...]
+
+    def __str__(self) -> str:
+        return " OR ".join(map(_nested, self.parts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Near(Query):
+    """Each part (a term or an Or of terms) has at most `distance` words between it and the next, in either order."""
+
+    parts: tuple[Query, ...]
+    distance: int
+
+    def __str__(self) -> str:
+        return f" NEAR/{self.distance} ".join(map(_nested, self.parts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtLeast(Query):
+    """Its part (a term or an Or of terms) is found at `count` places or more."""
+
+    part: Query
+    count: int
+
+    def __str__(self) -> str:
+        return f"ATLEAST/{self.count} {_nested(self.part)}"
+
+
+def _nested(part: Query) -> str:
+    return f"({part})" if isinstance(part, And | Or) else str(part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WeightedTerm:
     """`term` is any query expression without field mixing, e.g. `"opioid tolerance"`; a negative weight counts against."""
 
@@ -195,11 +283,12 @@ class Revision:
 class Field(StrEnum):
     TITLE = "title"
     BODY = "body"
+    SUMMARY = "summary"  # matched where the body is empty
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """`article.title[start:end]` or `article.body[start:end]` holds `term` (as the query writes it)."""
+    """`article.title[start:end]` (or body, or summary) holds `term` (as the query writes it)."""
 
     field: Field
     start: int
@@ -385,6 +474,7 @@ class Digest:
     period: Period
     sections: tuple[DigestSection, ...]
     quiet: tuple[tuple[Topic, datetime | None], ...] = ()  # topics without news, and when they last had any
+    near_misses: tuple[DigestItem, ...] = ()  # just below a topic's threshold, for readers who asked
     coverage: Coverage
     next_at: datetime | None = None
     composed_at: datetime
