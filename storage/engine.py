@@ -1,0 +1,227 @@
+"""Sync SQL behind an async front.
+
+Each question to the database is one sync method whose first argument is the connection of its transaction; `reads` and
+`writes` turn it into a coroutine that the event loop can wait for. A transaction is one such call, so none can be held
+across an await. On SQLite all writes go through one thread and one connection (one writer is what SQLite has), reads
+through four; on PostgreSQL both through a pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sqlite3
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.pool import QueuePool
+
+from monitor.errors import StorageError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+READERS = 4
+POSTGRES_CONNECTIONS = 5
+LOCK_SECONDS = 30
+TRIES = 3  # of a transaction that lost a deadlock or a serialization race: it changed nothing, so it can run again
+_RACES = {"40P01", "40001"}
+
+
+class Database:
+    """Engines and threads for one URL. Connects at the first question, not before."""
+
+    def __init__(self, url: str) -> None:
+        self.url = checked_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.writer, self.reader = _engines(self.url)
+        self._write_threads = ThreadPoolExecutor(1 if self.is_sqlite else POSTGRES_CONNECTIONS, "db-write")
+        self._read_threads = ThreadPoolExecutor(READERS, "db-read")
+
+    async def read(self, question: Callable[[sa.Connection], T]) -> T:
+        """Answer from one snapshot (SQLite) or one transaction (PostgreSQL)."""
+        return await _in(self._read_threads, lambda: _run(self.reader, question))
+
+    async def write(self, change: Callable[[sa.Connection], T]) -> T:
+        """Run `change` in one transaction: all of it is durable when this returns, or nothing happened."""
+        return await _in(self._write_threads, lambda: _run(self.writer, change))
+
+    async def close(self) -> None:
+        """Let running transactions end, then close every connection."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._write_threads.shutdown()
+        self._read_threads.shutdown()
+        self.reader.dispose()
+        self.writer.dispose()
+
+
+class Repository:
+    """What may be asked about one noun."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+
+R = TypeVar("R", bound=Repository)
+
+
+def reads(
+    question: Callable[Concatenate[R, sa.Connection, P], T],
+) -> Callable[Concatenate[R, P], Coroutine[Any, Any, T]]:
+    """Make a coroutine method of a sync one that only reads."""
+
+    async def ask(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._database.read(lambda db: question(self, db, *args, **kwargs))
+
+    functools.update_wrapper(ask, question)
+    return ask
+
+
+def writes(
+    change: Callable[Concatenate[R, sa.Connection, P], T],
+) -> Callable[Concatenate[R, P], Coroutine[Any, Any, T]]:
+    """Make a coroutine method of a sync one that is one writing transaction."""
+
+    async def ask(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._database.write(lambda db: change(self, db, *args, **kwargs))
+
+    functools.update_wrapper(ask, change)
+    return ask
+
+
+def checked_url(url: str) -> sa.URL:
+    """The URL with its driver named. Raises StorageError with what would be right."""
+    try:
+        parsed = sa.make_url(url)
+    except exc.ArgumentError as error:
+        raise StorageError(f"not a database URL: {_shown(url)}; {_EXAMPLES}") from error
+    backend = parsed.get_backend_name()
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
+        raise StorageError(f"no such database: {backend}; {_EXAMPLES}")
+    if not parsed.database or parsed.database == ":memory:":
+        raise StorageError(f"the SQLite database needs a file; {_EXAMPLES}")
+    return parsed.set(drivername="sqlite+pysqlite")
+
+
+_EXAMPLES = "use sqlite:////data/monitor.db (four slashes for an absolute path) or postgresql://user:password@host/name"
+
+
+def sqlite_path(url: sa.URL) -> Path:
+    return Path(url.database or "")
+
+
+def check_directory(url: sa.URL) -> None:
+    """Raise StorageError, in words that say what to do, when the SQLite file cannot be made or written."""
+    path = sqlite_path(url)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise StorageError(
+            f"cannot write the database {path}: {error.strerror}. Make {path.parent} writable for the user that runs"
+            " monitor (in a container: mount a volume there and give it to that user)"
+        ) from error
+
+
+def _shown(url: str) -> str:
+    """Without what stands between the scheme and the host: it may be a password."""
+    return url.rpartition("@")[2] if "@" in url else url
+
+
+def _engines(url: sa.URL) -> tuple[sa.Engine, sa.Engine]:
+    """The engines for writing and for reading; the same one on PostgreSQL."""
+    if url.get_backend_name() != "sqlite":
+        engine = sa.create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_size=POSTGRES_CONNECTIONS,
+            max_overflow=READERS,
+            connect_args={"connect_timeout": 10},
+        )
+        return engine, engine
+    return _sqlite(url, "BEGIN IMMEDIATE", size=1, pragmas=()), _sqlite(
+        url, "BEGIN", size=READERS, pragmas=("query_only=on",)
+    )
+
+
+def _sqlite(url: sa.URL, begin: str, *, size: int, pragmas: tuple[str, ...]) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=60,
+        connect_args={"timeout": LOCK_SECONDS, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves: the driver's own comes too late, and deferred
+        # synchronous=full: a digest that says "accepted" must still say so after a power cut, or it is sent twice
+        for pragma in (
+            "page_size=8192",
+            "journal_mode=wal",
+            "synchronous=full",
+            "foreign_keys=on",
+            f"busy_timeout={LOCK_SECONDS * 1000}",
+            "cache_size=-65536",
+            "temp_store=memory",
+            "journal_size_limit=67108864",
+            *pragmas,
+        ):
+            connection.execute(f"pragma {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def start(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+async def _in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
+def _run(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
+    for attempt in range(1, TRIES + 1):
+        try:
+            with engine.begin() as db:
+                return work(db)
+        except exc.DBAPIError as error:
+            if attempt < TRIES and getattr(error.orig, "sqlstate", None) in _RACES:
+                continue
+            raise StorageError(explain(error, engine.url)) from error
+    raise AssertionError("unreachable")
+
+
+def explain(error: exc.DBAPIError, url: sa.URL) -> str:
+    """What an admin can do about a failure of the database itself."""
+    reason = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+    place = sqlite_path(url) if url.get_backend_name() == "sqlite" else f"{url.host or 'local socket'}/{url.database}"
+    for sign, advice in _ADVICE:
+        if sign in reason:
+            return f"database {place}: {reason}; {advice}"
+    return f"database {place}: {reason}"
+
+
+_ADVICE = (
+    ("unable to open database file", "check that its directory exists and is writable"),
+    ("readonly database", "check that the file and its directory are writable"),
+    ("database is locked", "another program holds it: stop it, or use PostgreSQL for more than one process"),
+    ("disk is full", "free some space; nothing was lost, the change was undone"),
+    ("malformed", "the file is damaged: restore a backup"),
+    ("not a database", "the file is damaged, or is not a database at all"),
+    ("no such table", "run `monitor migrate`"),
+    ("does not exist", "check the name, then run `monitor migrate`"),
+    ("password authentication failed", "check user and password in MONITOR_STORAGE__URL"),
+    ("connection", "check that PostgreSQL runs there and can be reached"),
+)

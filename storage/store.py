@@ -1,0 +1,64 @@
+"""Everything that is kept, behind one door: a repository for each noun."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import sqlalchemy as sa
+
+from storage.articles import Articles
+from storage.concepts import Concepts
+from storage.engine import Database
+from storage.leases import Leases
+from storage.notices import Audit, Notices
+from storage.outbox import Outbox
+from storage.readers import Readers
+from storage.sources import Sources
+from storage.topics import Topics
+
+
+class Storage:
+    """`async with Storage.open(url) as storage: await storage.sources.list()`.
+
+    Values of monitor.model go in and come out; no row, session or cursor leaves. Every method is one transaction and
+    raises StorageError when the database cannot do it. Times are arguments.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Connects at the first question. Raises StorageError for a URL that cannot be one."""
+        database = Database(url)
+        self._database = database
+        self.sources = Sources(database)
+        self.articles = Articles(database)
+        self.topics = Topics(database)
+        self.concepts = Concepts(database)
+        self.readers = Readers(database)
+        self.outbox = Outbox(database)
+        self.notices = Notices(database)
+        self.audit = Audit(database)
+        self.leases = Leases(database)
+
+    @classmethod
+    def open(cls, url: str) -> Storage:
+        """A storage whose schema is this program's. Raises StorageError, saying what to do, when it is not."""
+        return cls(url)
+
+    async def __aenter__(self) -> Storage:
+        return self
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let running transactions end, then close every connection."""
+        await self._database.close()
+
+    async def ping(self) -> None:
+        """Raises StorageError when the database does not answer."""
+        await self._database.read(lambda db: db.execute(sa.text("select 1")).scalar())
+
+    async def tidy(self) -> None:
+        """Housekeeping, cheap enough for every ten minutes: write-ahead log cut, planner's figures refreshed."""
+        raise NotImplementedError
