@@ -522,6 +522,7 @@ class Delivery:
     message: Message
     state: DeliveryState = DeliveryState.QUEUED
     attempts: int = 0
+    resends: int = 0  # copies sent, under the same Message-ID, because it was in doubt
     first_tried_at: datetime | None = None
     not_before: datetime | None = None
     lease_until: datetime | None = None
