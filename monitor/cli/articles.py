@@ -1,0 +1,58 @@
+"""`monitor articles`: the archive."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from monitor.app import Opened
+from monitor.cli.context import Json, run
+from monitor.cli.output import say, say_json, table, when
+from monitor.match import parse_query
+from monitor.model import Topic
+
+app = typer.Typer(no_args_is_help=True, help="Everything that was ever stored.")
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="In the language of topics (docs/query-language.md).")],
+    days: Annotated[int, typer.Option(min=0, help="Stored within this many days; 0 for ever.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20,
+    as_json: Json = False,
+) -> None:
+    """Articles that a query matches, newest first."""
+
+    async def body(opened: Opened) -> None:
+        parsed = parse_query(query)
+        since = opened.monitor.now() - timedelta(days=days) if days else None
+        found = await opened.monitor.tuning.search(Topic(slug="search", name="search", query=str(parsed)), since=since, limit=limit)
+        if as_json:
+            say_json(query=str(parsed), articles=found)
+            return
+        table(["id", "published", "source", "title"], [(a.id, when(a.published), a.source_slug, a.title) for a in found])
+
+    run(body)
+
+
+@app.command()
+def show(
+    which: Annotated[str, typer.Argument(help="A number from `search`, an address, or a DOI.")], as_json: Json = False
+) -> None:
+    """One article with all its fields."""
+
+    async def body(opened: Opened) -> None:
+        articles = opened.monitor.storage.articles
+        article = await (articles.get(int(which)) if which.isdecimal() else articles.find(which))
+        if as_json:
+            say_json(article=article)
+            return
+        for name in ("title", "published", "authors", "byline", "journal", "doi", "provider", "category", "canonical_url", "citation", "copyright"):
+            value = getattr(article, name)
+            if value:
+                say(f"{name:14} {', '.join(value) if isinstance(value, tuple) else value}")
+        say("\n" + (article.body or article.summary))
+
+    run(body)

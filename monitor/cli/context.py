@@ -1,0 +1,42 @@
+"""What commands share: the options before the command, and a Monitor around an async body."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from monitor.app import Opened, open_monitor
+from monitor.cli.output import err
+
+T = TypeVar("T")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+config_file: Path | None = None  # the --config before the command
+
+
+def run(body: Callable[[Opened], Coroutine[Any, Any, T]]) -> T:
+    """Run an async command body with an open Monitor."""
+
+    async def whole() -> T:
+        async with open_monitor(config_file) as opened:
+            return await body(opened)
+
+    return asyncio.run(whole())
+
+
+@contextlib.asynccontextmanager
+async def progress(text: str) -> AsyncIterator[None]:
+    """A spinner on stderr while something takes its time; nothing where stderr is no terminal."""
+    if not err.is_terminal:
+        yield
+        return
+    with err.status(text):
+        yield
+
+
+Body = Callable[[Opened], Awaitable[T]]

@@ -1,0 +1,147 @@
+"""`monitor`: the commands that belong to no noun."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monitor import __version__, app as composition, logs
+from monitor.cli import articles, config, context, digest, outbox, sources, subscribers, topics
+from monitor.cli.context import Json, progress, run
+from monitor.cli.output import note, say, say_json, table, when
+from monitor.app import Opened
+
+app = typer.Typer(no_args_is_help=True, add_completion=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+for name, commands in {
+    "sources": sources.app,
+    "topics": topics.app,
+    "subscribers": subscribers.app,
+    "digest": digest.app,
+    "articles": articles.app,
+    "outbox": outbox.app,
+    "config": config.app,
+}.items():
+    app.add_typer(commands, name=name)
+
+SOME_FAILED = 3
+LOCK_HELD = 5
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"medical-news-monitor {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    config_file: Annotated[Path | None, typer.Option("--config", help="Settings file instead of config/monitor.toml.")] = None,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Medical News Monitor: watches medical news and papers, and mails each researcher a digest."""
+    context.config_file = config_file
+
+
+@app.command("run")
+def run_everything() -> None:
+    """Everything in one process: poll, match, compose, mail, and answer on the web address. Stops cleanly on SIGTERM."""
+    settings = composition.settings(context.config_file)
+    logs.set_up(settings.run.log_level, settings.run.log_format)
+    try:
+        asyncio.run(_run_everything())
+    except composition.AlreadyRunning as error:
+        note(str(error))
+        raise typer.Exit(LOCK_HELD) from error
+
+
+async def _run_everything() -> None:
+    from monitor import worker
+    from monitor.web import make_app, serve
+
+    async with composition.open_monitor(context.config_file, exclusive=True) as opened:
+        web = opened.settings.web
+        await worker.run(opened.monitor, lambda heart: serve(make_app(opened, heart), web.host, web.port))
+
+
+@app.command()
+def poll(
+    source: Annotated[str | None, typer.Argument(help="One source's slug; without it all that are due.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Poll sources now and read the pages of what is new."""
+
+    async def body(opened: Opened) -> int:
+        monitor, storage = opened.monitor, opened.monitor.storage
+        started = monitor.now()
+        async with progress("polling"):
+            if source:
+                visit = await monitor.refresh(source)
+                if visit is None:
+                    note(f"{source} is being polled by another process just now")
+                    return 1
+            else:
+                await monitor.poll_due()
+            await monitor.read_pages_due()
+        names = {found.id: found.slug for found in await storage.sources.list()}
+        polls = await storage.sources.polls_since(started)
+        if as_json:
+            say_json(polls=[{"source": names.get(visit.source_id, ""), "poll": visit} for visit in polls])
+        else:
+            rows = [(names.get(p.source_id, ""), p.outcome, p.entries, p.new, f"{p.seconds:.1f}", p.detail) for p in polls]
+            table(["source", "outcome", "entries", "new", "seconds", "remark"], rows)
+        failed = sum(visit.outcome not in {"ok", "unchanged"} for visit in polls)
+        return 0 if not failed else 1 if failed == len(polls) else SOME_FAILED
+
+    raise typer.Exit(run(body))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this program's schema. `monitor run` does it too; any number may try at once."""
+    say(f"schema is at {composition.migrate(context.config_file)}")
+
+
+@app.command()
+def healthcheck() -> None:
+    """For containers: 0 when `monitor run` on this machine answers that it is well."""
+    raise typer.Exit(0 if asyncio.run(composition.healthy(context.config_file)) else 1)
+
+
+@app.command()
+def notices(as_json: Json = False) -> None:
+    """What an admin should know now."""
+
+    async def body(opened: Opened) -> None:
+        found = await opened.monitor.storage.notices.open()
+        if as_json:
+            say_json(notices=found)
+        elif found:
+            table(["since", "level", "about", "what"], [(when(n.raised_at), n.level, n.subject, n.text) for n in found])
+        else:
+            say("nothing to tell")
+
+    run(body)
+
+
+@app.command()
+def doctor(
+    what: Annotated[str, typer.Argument(help="Empty for everything, or `mail`.")] = "",
+    address: Annotated[str, typer.Argument(help="With `mail`: where to send a marked test.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Check settings, database, data directory, sources and mail server; exit 1 when something is wrong."""
+    from monitor.cli.doctor import examine, examine_mail
+
+    if what not in {"", "mail"} or (what == "mail" and "@" not in address):
+        note("usage: monitor doctor   or   monitor doctor mail ADDRESS")
+        raise typer.Exit(2)
+    findings = run(lambda opened: examine_mail(opened, address) if what else examine(opened))
+    if as_json:
+        say_json(findings=findings)
+    else:
+        table(["", "check", "finding"], [("ok" if f.well else "WRONG", f.name, f.text) for f in findings])
+    sys.exit(0 if all(finding.well for finding in findings) else 1)

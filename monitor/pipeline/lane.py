@@ -1,0 +1,87 @@
+"""A lane: claim what is due, work on it side by side, never more than `width` at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+REFILL = 1.0  # seconds between two looks for more work while something slow is still running
+
+
+class Lane(Generic[T]):
+    """One kind of due work. A slow item occupies its own place only: the free places are filled again and again."""
+
+    def __init__(
+        self, name: str, claim: Callable[[int], Awaitable[list[T]]], work: Callable[[T], Awaitable[object]], width: int
+    ) -> None:
+        self.name = name
+        self._claim = claim
+        self._work = work
+        self._width = width
+        self._running: set[asyncio.Task[object]] = set()
+        self._open = True
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    async def run(self) -> int:
+        """Work until nothing is due and nothing runs; the number of items done. One caller at a time."""
+        done = 0
+        while True:
+            done += await self._fill()
+            if not self._running:
+                return done
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED, timeout=REFILL)
+
+    async def drain(self, seconds: float) -> int:
+        """Claim nothing more, give what runs `seconds` to finish, then cancel it; the number cancelled."""
+        self._open = False
+        if not self._running:
+            return 0
+        _, late = await asyncio.wait(self._running, timeout=seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        return len(late)
+
+    async def _fill(self) -> int:
+        free = self._width - len(self._running)
+        claimed = await self._claim(free) if self._open and free > 0 else []
+        for item in claimed:
+            task: asyncio.Task[object] = asyncio.create_task(self._one(item))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return len(claimed)
+
+    async def _one(self, item: T) -> None:
+        # The boundary: whatever one item does, the lane goes on. Work records its own failures; this is for our bugs.
+        try:
+            await self._work(item)
+        except Exception:
+            log.exception("%s failed on %r", self.name, item)
+
+
+@contextlib.asynccontextmanager
+async def kept(renew: Callable[[], Awaitable[bool]], lease: timedelta) -> AsyncIterator[None]:
+    """Renew a lease at a third of its length while the body runs. A lost lease is not fatal: settling is fenced."""
+
+    async def beat() -> None:
+        while await asyncio.sleep(lease.total_seconds() / 3, result=True):
+            if not await renew():
+                return
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,151 @@
+"""The few functions that every entrance calls: the web button, the REST call, the command and the heartbeat."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from monitor.errors import QueryError
+from monitor.match import Matcher
+from monitor.model import Delivery, Level, Poll, Source
+from monitor.pipeline.ingest import Ingest
+from monitor.pipeline.lane import Lane
+from monitor.pipeline.publish import Publisher
+from monitor.pipeline.send import Sender
+from storage import PageTask, Storage
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What an operator decides about the heartbeat. Times in seconds where not a timedelta."""
+
+    tick: float
+    drain: float
+    lease: timedelta
+    resend_in_doubt: bool
+    retention_days: int
+    sources_at_once: int
+    pages_at_once: int
+    messages_at_once: int
+
+
+class Monitor:
+    """The whole program behind a handful of verbs. Each is safe to call from any number of processes at once."""
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        ingest: Ingest,
+        publisher: Publisher,
+        sender: Sender,
+        matcher: Matcher,
+        now: Callable[[], datetime],
+        rules: Rules,
+    ) -> None:
+        self.storage = storage
+        self.ingest = ingest
+        self.publisher = publisher
+        self.sender = sender
+        self.matcher = matcher
+        self.now = now
+        self.rules = rules
+        self._revisions: dict[int, int] = {}  # topic id -> revision id that the matcher holds
+        self._sources = Lane("poll", self._claim_sources, self._refresh, rules.sources_at_once)
+        self._pages = Lane("page", self._claim_pages, ingest.read_page, rules.pages_at_once)
+        self._messages = Lane("send", sender.claim, sender.deliver, rules.messages_at_once)
+
+    async def poll_due(self) -> int:
+        """Visit every source that is due; the number visited."""
+        return await self._sources.run()
+
+    async def read_pages_due(self) -> int:
+        """Read every article page that is due; the number read."""
+        return await self._pages.run()
+
+    async def plan_digests(self) -> int:
+        """Freeze every digest that is due into the outbox; the number enqueued."""
+        return await self.publisher.plan_due()
+
+    async def send_due(self) -> int:
+        """Send what is due in the outbox; the number tried."""
+        await self.recover()
+        return await self._messages.run()
+
+    async def run_due(self) -> None:
+        """Everything that is due now, once: sources, their pages, digests, mail."""
+        await self.poll_due()
+        await self.read_pages_due()
+        await self.plan_digests()
+        await self.send_due()
+
+    async def refresh(self, slug: str) -> Poll | None:
+        """Visit one source now, due or not. None when another process is at it. Raises NotFound."""
+        await self.sync_topics()
+        source = await self.storage.sources.claim(slug, self.now(), self.rules.lease)
+        return await self.ingest.refresh(source) if source else None
+
+    async def recover(self) -> None:
+        """Take up again what a crashed process left in the middle of a send."""
+        recovered: list[Delivery] = await self.storage.outbox.recover(self.now(), resend=self.rules.resend_in_doubt)
+        for delivery in recovered:
+            text = (
+                "A message may have been sent without our hearing the answer. "
+                + ("It is sent once more under the same Message-ID." if self.rules.resend_in_doubt else "")
+                + " See `monitor outbox list`."
+            )
+            await self.storage.notices.raise_once(
+                f"delivery:{delivery.id}", "in-doubt", Level.WARNING, text, self.now()
+            )
+
+    async def housekeep(self) -> None:
+        """Retention."""
+        if self.rules.retention_days:
+            before = self.now() - timedelta(days=self.rules.retention_days)
+            deleted = await self.storage.articles.prune(before)
+            log.info("housekeeping deleted=%d", deleted)
+
+    async def sync_topics(self) -> None:
+        """Bring the matcher in line with the stored topics. A topic that does not parse fails alone, and is noticed."""
+        wanted = {topic.id: topic for topic in await self.storage.topics.list(active=True)}
+        for topic_id in self._revisions.keys() - wanted.keys():
+            self.matcher.remove(topic_id)
+            del self._revisions[topic_id]
+        for topic in wanted.values():
+            if self._revisions.get(topic.id) == topic.revision_id:
+                continue
+            subject = f"topic:{topic.slug}"
+            try:
+                self.matcher.add(topic)
+            except QueryError as error:
+                self.matcher.remove(topic.id)
+                text = f"The topic {topic.name} is not matched, for its query is wrong: {error}"
+                await self.storage.notices.raise_once(subject, "broken-query", Level.ERROR, text, self.now())
+            else:
+                await self.storage.notices.close(subject, "broken-query", self.now())
+            self._revisions[topic.id] = topic.revision_id
+
+    async def drain(self, seconds: float) -> int:
+        """Claim nothing more, finish what runs within `seconds`; the number of items cut off."""
+        lanes = (self._sources, self._pages, self._messages)
+        return sum(await asyncio.gather(*(lane.drain(seconds) for lane in lanes)))
+
+    async def _claim_sources(self, limit: int) -> list[Source]:
+        sources = await self.storage.sources.claim_due(self.now(), limit, self.rules.lease)
+        if sources:
+            await self.sync_topics()
+        return sources
+
+    async def _claim_pages(self, limit: int) -> list[PageTask]:
+        tasks = await self.storage.articles.claim_due_pages(self.now(), limit, self.rules.lease)
+        if tasks:
+            await self.sync_topics()
+        return tasks
+
+    async def _refresh(self, source: Source) -> Poll:
+        return await self.ingest.refresh(source)

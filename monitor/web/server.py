@@ -1,0 +1,31 @@
+"""uvicorn inside our own event loop: `monitor run` is one process with one heart."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from monitor.errors import ConfigError
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the worker, which drains before it stops."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(app: FastAPI, host: str, port: int) -> None:
+    """Serve until cancelled. Raises ConfigError when the address cannot be had."""
+    config = uvicorn.Config(
+        app, host=host, port=port, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="off"
+    )
+    server = _Server(config)
+    try:
+        await server.serve()
+    except SystemExit as error:  # uvicorn's way to say that it could not listen
+        raise ConfigError(f"cannot listen on {host}:{port}: is another program there? Set MONITOR_WEB__PORT") from error

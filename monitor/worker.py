@@ -1,0 +1,121 @@
+"""The heartbeat: APScheduler says "now", the database says what is due.
+
+APScheduler is only the clock. Due times, leases and attempts are columns, so a process that was down for hours finds
+everything still due, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from monitor.app import Monitor
+
+log = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Calls the due-functions of one Monitor again and again. `beats` tells when each last went well (UTC)."""
+
+    def __init__(self, monitor: Monitor, *, tick: float) -> None:
+        self.beats: dict[str, datetime] = {}
+        self._busy: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._monitor = monitor
+        self._scheduler = AsyncIOScheduler(
+            timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+        jobs: list[tuple[str, Callable[[], Awaitable[object]], float]] = [
+            ("poll", monitor.poll_due, tick),
+            ("pages", monitor.read_pages_due, tick),
+            ("digests", monitor.plan_digests, tick),
+            ("outbox", monitor.send_due, tick),
+            ("bounces", monitor.read_bounces, max(tick, 300)),
+            ("housekeeping", monitor.housekeep, max(tick, 600)),
+        ]
+        for name, work, seconds in jobs:
+            trigger = IntervalTrigger(seconds=seconds, timezone=UTC, jitter=min(1.0, seconds / 5))
+            # the clock must never wait for the work: each beat only starts it, unless the last one is still at it
+            self._scheduler.add_job(
+                self._start, trigger, args=(name, work), id=name, next_run_time=datetime.now(UTC)
+            )
+
+    @property
+    def started(self) -> bool:
+        return bool(self._scheduler.running)
+
+    def start(self) -> None:
+        self._scheduler.start()
+
+    async def stop(self, seconds: float) -> None:
+        """Start nothing more; give what runs `seconds` to finish; what is cut off is taken up again by its lease."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+        late = await self._monitor.drain(seconds)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        log.info("stopped late=%d", late)
+
+    async def _start(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+        if name in self._busy:
+            return
+        self._busy.add(name)
+        task = asyncio.create_task(self._guard(name, work), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guard(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await work()
+            self.beats[name] = self._monitor.now()
+        except Exception:  # a beat that fails must not stop the heart; /healthz shows that it no longer goes well
+            log.exception("beat failed job=%s", name)
+        finally:
+            self._busy.discard(name)
+
+
+@contextlib.asynccontextmanager
+async def until_signalled() -> AsyncIterator[asyncio.Event]:
+    """An event that SIGTERM or SIGINT sets; the second signal ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, on_signal)
+    try:
+        yield stop
+    finally:
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(sign)
+
+
+async def run(monitor: Monitor, serve: Callable[[Heartbeat], Awaitable[object]]) -> None:
+    """Beat and serve until SIGTERM, then drain."""
+    heart = Heartbeat(monitor, tick=monitor.rules.tick)
+    async with until_signalled() as stop:
+        heart.start()
+        server = asyncio.ensure_future(serve(heart))
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if server.done():
+                server.result()  # a server that cannot listen ends the program with its reason
+        finally:
+            stopping.cancel()
+            await heart.stop(monitor.rules.drain)
+            server.cancel()
+            await asyncio.gather(server, return_exceptions=True)
