@@ -9,11 +9,15 @@ MonitorError
 │   └── FetchTooLarge     more bytes, headers or expansion than allowed
 ├── ParseError(url)       the bytes are not what they should be
 ├── QueryError            a topic's query is wrong; carries every problem with its columns
+├── TopicRefused          a topic would not do what it should; carries every reason, may be forced with a note
 ├── StorageError
 │   └── NotFound
+├── LinkError             a link from a mail cannot be honoured: forged, expired, revoked
+├── MailError             a message would not arrive as it was meant; it is not sent
 └── DeliveryError         the message was certainly not accepted; try again
     ├── DeliveryRefused   a final answer: this message will not be accepted
     ├── DeliveryInDoubt   sent, but the answer was lost: it may have been accepted
+    ├── RelayUnreachable  the relay does not answer, or not now: try later, the message does not age
     └── RelayUnusable     the relay itself refuses us (login, TLS): stop the run, blame no recipient
 """
 
@@ -103,12 +107,29 @@ class QueryError(MonitorError):
         return self.problems[0].hint
 
 
+class TopicRefused(MonitorError):
+    """A topic that parses, but would not do what it should (monitor.match.guards). Saving it must be forced, with a note."""
+
+    def __init__(self, slug: str, problems: Sequence[Problem]) -> None:
+        self.slug = slug
+        self.problems = tuple(problems)
+        super().__init__(f"{slug} is not saved: " + "; ".join(problem.message for problem in self.problems))
+
+
 class StorageError(MonitorError):
     """The database cannot be used as asked."""
 
 
 class NotFound(StorageError):
     """Nothing is stored under that name."""
+
+
+class LinkError(MonitorError):
+    """A link from a mail cannot be honoured; the message says why in a reader's words."""
+
+
+class MailError(MonitorError):
+    """A finished message does not read back as it was meant (or cannot be written); it must not be sent."""
 
 
 class DeliveryError(MonitorError):
@@ -131,3 +152,7 @@ class DeliveryInDoubt(DeliveryError):
 
 class RelayUnusable(DeliveryError):
     """The relay refuses us, not the message (login, TLS): stop the run and tell an admin."""
+
+
+class RelayUnreachable(DeliveryError):
+    """No relay to talk to, for now: nothing was said about any message, so none of them ages by it."""

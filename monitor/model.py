@@ -320,6 +320,20 @@ class IndexQuery:
     tokens: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concept:
+    """One meaning and its terms, as a vocabulary of one year names it ("mesh", 2026, "D058570").
+
+    `terms` holds its printed forms, `name` among them, in the vocabulary's order.
+    """
+
+    source: str
+    year: int
+    code: str
+    name: str
+    terms: tuple[str, ...]
+
+
 class Verdict(StrEnum):
     RELEVANT = "relevant"
     NOT_RELEVANT = "not_relevant"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from monitor.model import Article, Delivery, Entry, Match
+from monitor.model import Concept as Concept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,17 +69,6 @@ class Rematch:
     @property
     def done(self) -> bool:
         return self.after_id >= self.upto_id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Concept:
-    """One meaning and its terms, as a vocabulary of one year names it ("mesh", 2026, "D058570")."""
-
-    source: str
-    year: int
-    code: str
-    name: str
-    terms: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
