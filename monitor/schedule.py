@@ -18,6 +18,8 @@ from monitor.model import Cadence, Period, Source, Subscription
 
 AT_ONCE_GRID = timedelta(minutes=15)
 LONGEST_WAIT = timedelta(hours=24)
+LONGEST_DELIVERY = timedelta(hours=48)
+RELAY_WAIT = timedelta(minutes=1)
 JITTER = 0.1
 PAGE_WAITS = (timedelta(minutes=10), timedelta(minutes=50), timedelta(hours=3), timedelta(hours=8))
 SEND_WAITS = (
@@ -113,7 +115,7 @@ def period(subscription: Subscription, due_at: datetime, previous_end: datetime 
     The key is the day, ISO week, month or quarter-hour in the reader's zone for which the digest was planned. That is
     not always the local date of `due_at`: 23:30 inside a gap is half past midnight of the next day.
     """
-    start = previous_end if previous_end is not None else _previous_due(subscription, due_at)
+    start = previous_end if previous_end is not None else previous_due(subscription, due_at)
     return Period(key=_period_key(subscription, due_at), start=min(start, due_at), end=due_at)
 
 
@@ -126,7 +128,7 @@ def catch_up(subscription: Subscription, now: datetime) -> tuple[datetime, datet
     planned = subscription.next_digest_at
     if planned is None or planned > now:
         raise ValueError(f"subscription {subscription.id} is not due")
-    latest = _previous_due(subscription, now + _INSTANT)
+    latest = previous_due(subscription, now + _INSTANT)
     return max(planned, latest), next_digest(subscription, now)
 
 
@@ -148,8 +150,8 @@ def _days_from(subscription: Subscription, first: date) -> Iterator[date]:
         first += step
 
 
-def _previous_due(subscription: Subscription, before: datetime) -> datetime:
-    """The last planned time before `before`, paused or not."""
+def previous_due(subscription: Subscription, before: datetime) -> datetime:
+    """The last planned time before `before`, paused or not: where the period that ends there began."""
     if subscription.cadence is Cadence.AT_ONCE:
         return _grid_before(before - _INSTANT)
     tz = timezone(subscription.timezone)
@@ -219,11 +221,11 @@ def next_page_try(attempts: int, now: datetime, retry_after: float | None = None
 
 def give_up_after(cadence: Cadence) -> timedelta:
     """How long a digest is worth trying: until about the next one is due, two days at most."""
-    return timedelta(hours=24) if cadence in (Cadence.AT_ONCE, Cadence.DAILY) else timedelta(hours=48)
+    return timedelta(hours=24) if cadence in (Cadence.AT_ONCE, Cadence.DAILY) else LONGEST_DELIVERY
 
 
 def next_send(
-    attempts: int, first_tried_at: datetime | None, now: datetime, *, give_up_after: timedelta
+    attempts: int, first_tried_at: datetime | None, now: datetime, *, give_up_after: timedelta = LONGEST_DELIVERY
 ) -> datetime | None:
     """When to try a message again after `attempts` that the server put off; None to give up.
 
@@ -235,6 +237,11 @@ def next_send(
         return due
     limit = first_tried_at + give_up_after
     return min(due, limit) if now < limit else None
+
+
+def relay_retry(now: datetime) -> datetime:
+    """When to look for a relay again that was not there. Every message waits, and none ages; the breaker waits longer."""
+    return now + RELAY_WAIT
 
 
 def _seconds(value: float | None) -> float:
