@@ -1,0 +1,158 @@
+"""One article under one topic -> its four forms (full and compact, HTML and text), made once for all readers.
+
+What differs between readers (its number, the two feedback addresses) is a slot between NUL characters, which no outside
+text can hold after `tidy`; `filled` puts the reader's own in.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+from urllib.parse import quote, urlsplit
+
+from monitor.digest.excerpt import Snippet, snippet, tidy
+from monitor.digest.links import Links
+from monitor.digest.templates import HTML, TEXT
+from monitor.digest.wording import day
+from monitor.model import Article, DigestItem, Match
+
+NUMBER, RELEVANT, NOT_RELEVANT = "\x00N\x00", "\x00R\x00", "\x00X\x00"
+TITLE_CHARS = 300
+AUTHORS = 3
+MAX_URL = 1000
+COLUMNS = 72
+INDENT = "    "
+_DOI = re.compile(r"10\.\d{4,9}/\S{1,200}")
+_EMPHASIS = re.compile(r"\*([^*]+)\*")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One card in one size."""
+
+    html: str
+    text: str
+    size: int  # bytes of `html`
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    full: Form
+    compact: Form
+
+    def form(self, *, full: bool) -> Form:
+        return self.full if full else self.compact
+
+
+def card(item: DigestItem, links: Links) -> Card:
+    """The card of `item`, from memory where another reader had the same."""
+    return _card(
+        item.article, item.match, item.reasons, item.also_in, item.badges, item.source_name, item.number > 0, links
+    )
+
+
+@lru_cache(maxsize=2048)
+def _card(
+    article: Article,
+    match: Match,
+    reasons: tuple[str, ...],
+    also_in: tuple[str, ...],
+    badges: tuple[str, ...],
+    source_name: str,
+    numbered: bool,
+    links: Links,
+) -> Card:
+    web = links.web and article.id > 0
+    values: dict[str, object] = {
+        "number": NUMBER if numbered else "",
+        "title": tidy(article.title, TITLE_CHARS) or "(untitled)",
+        "url": web_address(article.canonical_url) or web_address(article.url),
+        "badges": [tidy(badge, 40) for badge in badges],
+        "places": _places(article, source_name),
+        "date": day(article.published) if article.published else "",
+        "authors": authors_line(article.authors),
+        "snippet": snippet(article, match),
+        "reasons": [emphasis(reason) for reason in reasons],
+        "also_in": [tidy(name, 80) for name in also_in],
+        "citation": tidy(article.citation, 400),
+        "doi": doi_address(article.doi),
+        "pubmed": f"https://pubmed.ncbi.nlm.nih.gov/{article.pmid}/" if article.pmid.isdecimal() else "",
+        "cite": links.cite(article.id) if web else "",
+        "relevant": RELEVANT if web and numbered else "",
+        "not_relevant": NOT_RELEVANT if web and numbered else "",
+    }
+    return Card(full=_form("card", values), compact=_form("row", values))
+
+
+def _form(name: str, values: dict[str, object]) -> Form:
+    html = HTML.get_template(f"{name}.html").render(values)
+    return Form(html=html, text=TEXT.get_template(f"{name}.txt").render(values), size=len(html.encode()))
+
+
+def filled(form: Form, number: int, relevant: str, not_relevant: str) -> tuple[str, str]:
+    """(HTML, text) of one form with this reader's number and feedback addresses."""
+    html = form.html.replace(NUMBER, str(number))
+    text = form.text.replace(NUMBER, f"{number:>2}.")
+    if RELEVANT in html:
+        html = html.replace(RELEVANT, escape(relevant)).replace(NOT_RELEVANT, escape(not_relevant))
+    if RELEVANT in text:
+        text = text.replace(RELEVANT, relevant).replace(NOT_RELEVANT, not_relevant)
+    return html, text
+
+
+def web_address(url: str) -> str:
+    """`url` if a reader may safely follow it: http or https, a host, no credentials, of bearable length. Else ""."""
+    url = url.strip()
+    if len(url) > MAX_URL or not url.isprintable() or any(char in url for char in ' "<>\\'):
+        return ""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return ""
+    return url if parts.scheme in {"http", "https"} and host and "@" not in parts.netloc else ""
+
+
+def doi_address(doi: str) -> str:
+    """https://doi.org/… for a DOI in its printed form; "" for what is none."""
+    found = _DOI.fullmatch(doi.strip())
+    return f"https://doi.org/{quote(found[0], safe='/:;()._-')}" if found else ""
+
+
+def authors_line(authors: tuple[str, ...]) -> str:
+    names = [name for name in (tidy(author, 60) for author in authors[: AUTHORS + 1]) if name]
+    return ", ".join(names[:AUTHORS]) + (" et al." if len(authors) > AUTHORS else "")
+
+
+def emphasis(reason: str) -> Snippet:
+    """`*term* in title` as (text, is_term) pairs."""
+    parts = _EMPHASIS.split(tidy(reason, 400))
+    return tuple((part, bool(index % 2)) for index, part in enumerate(parts) if part)
+
+
+def _places(article: Article, source_name: str) -> list[str]:
+    """Where it was read, then the journal or institution it comes from, each once."""
+    names = [tidy(name, 80) for name in (source_name, article.journal or article.provider or article.publisher)]
+    return list({name.casefold(): name for name in names if name}.values())
+
+
+def wrapped(text: str, indent: str = INDENT, first: str | None = None) -> str:
+    """`text` in lines of 72 columns; long words (addresses) are left whole."""
+    return textwrap.fill(
+        text,
+        COLUMNS,
+        initial_indent=indent if first is None else first,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def plain(pieces: Snippet) -> str:
+    return "".join(text for text, _ in pieces)
+
+
+TEXT.filters.update(wrapped=wrapped, plain=plain)

@@ -1,0 +1,132 @@
+"""Matches of a period -> one subscriber's digest: one card an article, in its best topic, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from monitor.digest import rank
+from monitor.digest.excerpt import reasons
+from monitor.model import (
+    Coverage,
+    Digest,
+    DigestItem,
+    DigestSection,
+    Found,
+    Match,
+    Period,
+    Subscriber,
+    Subscription,
+    Topic,
+)
+
+MAX_NEAR_MISSES = 10
+
+
+def compose(
+    subscriber: Subscriber,
+    subscription: Subscription,
+    topics: Sequence[Topic],
+    found: Sequence[Found],
+    *,
+    period: Period,
+    coverage: Coverage,
+    last_news: Mapping[int, datetime],
+    history: Mapping[int, tuple[int, ...]],
+    next_at: datetime | None,
+    now: datetime,
+    feedback: Mapping[int, rank.TopicFeedback] | None = None,
+    near: Sequence[Found] = (),
+) -> Digest:
+    """Choose, rank and number what a reader gets for `period`; the same values give the same digest.
+
+    Sections stand in the subscription's order of topics. An article matched by several of them has one card, in the
+    topic where it scores highest. `max_items` are dealt round robin over the topics; each section's `total` counts its
+    articles listed or not. A topic whose articles all stand elsewhere is a section of none, not a quiet one.
+    `near` are articles just below a threshold, shown only to a subscription that asks for `near_misses`.
+    """
+    mine = _in_order(subscription, topics)
+    feedback = feedback or {}
+    groups, matched = _by_best_topic(mine, found)
+    ranked = {
+        topic.id: rank.best_first(groups[topic.id], subscription.cadence, period.end, feedback.get(topic.id))
+        for topic in mine
+    }
+    counts = rank.shares([len(ranked[topic.id]) for topic in mine], subscription.max_items)
+    names = {topic.id: topic.name for topic in mine}
+
+    sections: list[DigestSection] = []
+    number = 0
+    for topic, count in zip(mine, counts, strict=True):
+        if topic.id not in matched:
+            continue
+        items = []
+        for one, match in ranked[topic.id][:count]:
+            number += 1
+            items.append(_item(number, one, match, names, feedback.get(topic.id)))
+        total = len(ranked[topic.id])
+        sections.append(DigestSection(topic=topic, items=tuple(items), total=total, history=history.get(topic.id, ())))
+    return Digest(
+        subscriber=subscriber,
+        subscription=subscription,
+        period=period,
+        sections=tuple(sections),
+        quiet=tuple((topic, last_news.get(topic.id)) for topic in mine if topic.id not in matched),
+        near_misses=_near_misses(subscription, mine, near, names, period) if subscription.near_misses else (),
+        coverage=coverage,
+        next_at=next_at,
+        composed_at=now,
+    )
+
+
+def _in_order(subscription: Subscription, topics: Sequence[Topic]) -> list[Topic]:
+    """The subscription's topics in the reader's order; one that no longer exists is left out."""
+    known = {topic.id: topic for topic in topics}
+    return [known[topic_id] for topic_id in dict.fromkeys(subscription.topic_ids) if topic_id in known]
+
+
+def _by_best_topic(
+    topics: Sequence[Topic], found: Sequence[Found]
+) -> tuple[dict[int, list[tuple[Found, Match]]], set[int]]:
+    """Each article under the topic where it scores highest (the reader's first of equals), and all topics matched."""
+    place = {topic.id: index for index, topic in enumerate(topics)}
+    groups: dict[int, list[tuple[Found, Match]]] = {topic.id: [] for topic in topics}
+    matched: set[int] = set()
+    seen: set[str] = set()
+    for one in found:
+        mine = [match for match in one.matches if match.topic_id in place]
+        if not mine or one.article.key in seen:
+            continue
+        seen.add(one.article.key)
+        matched.update(match.topic_id for match in mine)
+        best = min(mine, key=lambda match: (-match.score, place[match.topic_id]))
+        groups[best.topic_id].append((one, best))
+    return groups, matched
+
+
+def _item(
+    number: int, found: Found, match: Match, names: Mapping[int, str], feedback: rank.TopicFeedback | None = None
+) -> DigestItem:
+    why = reasons(found.article, match)
+    if feedback is not None:
+        likely, words = feedback.judge(found.article)
+        if words and likely > 0.5:
+            why += ("like articles marked relevant: " + ", ".join(f"*{word}*" for word in words),)
+    others = {one.topic_id for one in found.matches} - {match.topic_id}
+    return DigestItem(
+        number=number,
+        article=found.article,
+        match=match,
+        reasons=why,
+        also_in=tuple(name for topic_id, name in names.items() if topic_id in others) if others else (),
+        source_name=found.source_name,
+    )
+
+
+def _near_misses(
+    subscription: Subscription, topics: Sequence[Topic], near: Sequence[Found], names: Mapping[int, str], period: Period
+) -> tuple[DigestItem, ...]:
+    groups, _ = _by_best_topic(topics, near)
+    together = [pair for topic in topics for pair in groups[topic.id]]
+    best = rank.best_first(together, subscription.cadence, period.end)[:MAX_NEAR_MISSES]
+    return tuple(_item(0, one, match, names) for one, match in best)
