@@ -86,6 +86,7 @@ class Entry:
     summary: str = ""
     content: str = ""
     doi: str = ""
+    pmid: str = ""
     journal: str = ""
     categories: tuple[str, ...] = ()
     language: str = ""
