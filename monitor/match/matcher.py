@@ -1,0 +1,168 @@
+"""All topics against one article, in one pass. Lucene Monitor's shape: only topics that could match are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from monitor.errors import Problem, QueryError
+from monitor.match.engine import Engine, Needle
+from monitor.match.particulars import language_holds
+from monitor.match.plan import Any, Anywhere, Plan, plan
+from monitor.match.query import parse_query
+from monitor.match.reading import Reading
+from monitor.model import Article, Match, Query, Span, Topic
+
+MAX_SPANS = 100  # of one match; a word that fills a page need not be kept a thousand times
+
+
+class Slot:
+    """A topic made ready. `sure`: where a needle of its cover is found it holds, without being asked."""
+
+    __slots__ = ("cover", "languages", "plan", "revision_id", "sources", "sure", "threshold", "topic_id", "weights")
+
+    def __init__(self, topic: Topic, root: Plan | None, weights: tuple[tuple[Plan, float], ...]) -> None:
+        self.topic_id = topic.id
+        self.revision_id = topic.revision_id
+        self.sources = frozenset(topic.sources)
+        self.languages = topic.languages
+        self.plan = root
+        self.weights = weights
+        self.threshold = topic.threshold
+        self.cover = self._cover()
+        scoped = bool(self.sources or self.languages or weights)
+        self.sure = not scoped and (type(root) is Anywhere or (type(root) is Any and not root.others))
+
+    def _cover(self) -> tuple[Needle, ...] | None:
+        found = self.plan.cover() if self.plan is not None else None
+        if found is None and self.weights and self.threshold > 0:
+            found = []
+            for part, weight in self.weights:
+                if weight > 0:
+                    cover = part.cover()
+                    if cover is None:
+                        return None
+                    found += cover
+        return tuple(dict.fromkeys(found)) if found is not None else None
+
+    def holds(self, reading: Reading) -> bool:
+        if self.sources and reading.article.source_slug not in self.sources:
+            return False
+        if self.languages and not language_holds(self.languages, reading.article):
+            return False
+        if self.plan is not None and not self.plan.holds(reading):
+            return False
+        return not self.weights or self.weighed(reading) >= self.threshold
+
+    def weighed(self, reading: Reading) -> float:
+        """The sum of the weights of the terms found, free of the dust of binary fractions."""
+        return round(sum(weight for part, weight in self.weights if part.holds(reading)), 9)
+
+    def parts(self) -> list[Plan]:
+        return [*([self.plan] if self.plan is not None else []), *(part for part, _ in self.weights)]
+
+    def match(self, reading: Reading) -> Match:
+        return Match(
+            topic_id=self.topic_id,
+            revision_id=self.revision_id,
+            article_id=reading.article.id,
+            score=self._score(reading),
+            spans=self._spans(reading),
+        )
+
+    def _score(self, reading: Reading) -> float:
+        score = self.plan.score(reading) if self.plan is not None else 0.0
+        for part, weight in self.weights:
+            if weight > 0 and part.holds(reading):
+                score += weight * part.score(reading)
+        return round(score, 6)
+
+    def _spans(self, reading: Reading) -> tuple[Span, ...]:
+        hits: set[tuple[int, Needle]] = set()
+
+        def found(needle: Needle, hit: int) -> None:
+            hits.add((hit, needle))
+
+        if self.plan is not None:
+            self.plan.collect(reading, found)
+        for part, weight in self.weights:
+            if weight > 0 and part.holds(reading):
+                part.collect(reading, found)
+        ordered = sorted(hits, key=lambda pair: (pair[0], pair[1].key))
+        return tuple(reading.span(needle, hit) for hit, needle in ordered[:MAX_SPANS])
+
+
+class Matcher:
+    """Holds topics and tells which of them match an article.
+
+    `df` maps index tokens (monitor.text) to the number of archive articles that hold them, of `documents` in all: it
+    makes matching faster and scores fairer, and changes no answer.
+    """
+
+    def __init__(self, df: Mapping[str, int] | None = None, documents: int = 0) -> None:
+        self._engine = Engine(df, documents)
+        self._slots: dict[int, Slot] = {}
+        self._always: dict[int, Slot] = {}
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    @property
+    def topics(self) -> int:
+        return len(self._slots)
+
+    @property
+    def terms(self) -> int:
+        """Distinct terms now looked for."""
+        return len(self._engine)
+
+    def add(self, topic: Topic) -> None:
+        """Add the topic, or replace the one with its id. Raises QueryError, and then nothing has changed."""
+        query, weighted = read_topic(topic)
+        engine = self._engine
+        root = plan(query, engine) if query is not None else None
+        slot = Slot(topic, root, tuple((plan(part, engine), weight) for part, weight in weighted))
+        self.remove(topic.id)
+        self._slots[topic.id] = slot
+        if slot.cover is None:
+            self._always[topic.id] = slot
+        else:
+            for needle in slot.cover:
+                needle.topics.append(slot)
+
+    def remove(self, topic_id: int) -> None:
+        """Forget a topic; one that is not held is no error."""
+        slot = self._slots.pop(topic_id, None)
+        if slot is None:
+            return
+        self._always.pop(topic_id, None)
+        for needle in slot.cover or ():
+            needle.topics.remove(slot)
+        for part in slot.parts():
+            for needle in part.needles():
+                self._engine.release(needle)
+
+    def match(self, article: Article) -> list[Match]:
+        """The matches of `article`, in the order of topic ids; spans count code points of the original."""
+        reading = self.read(article)
+        asked = set(self._always.values())
+        for needle in reading.hits:
+            if needle.topics:
+                asked.update(needle.topics)
+        found = [slot for slot in asked if slot.sure or slot.holds(reading)]
+        found.sort(key=lambda slot: slot.topic_id)
+        return [slot.match(reading) for slot in found]
+
+    def read(self, article: Article) -> Reading:
+        """`article` with every place of every term."""
+        reading = Reading(article)
+        self._engine.read(reading)
+        return reading
+
+
+def read_topic(topic: Topic) -> tuple[Query | None, list[tuple[Query, float]]]:
+    """A topic's query and weighted terms, parsed. Raises QueryError."""
+    if not topic.query.strip() and not topic.weights:
+        hint = "write a query or weighted terms"
+        raise QueryError(topic.query, [Problem(code="empty", message="the topic looks for nothing", hint=hint)])
+    query = parse_query(topic.query) if topic.query.strip() else None
+    return query, [(parse_query(weighted.term), weighted.weight) for weighted in topic.weights]
