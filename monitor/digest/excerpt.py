@@ -64,7 +64,7 @@ def snippet(article: Article, match: Match) -> Snippet:
 def _spans(text: str, spans: Iterable[Span], field: Field) -> list[Span]:
     """The spans of one field that really lie in its text, in order."""
     inside = (span for span in spans if span.field is field and 0 <= span.start < span.end <= len(text))
-    return sorted(inside, key=lambda span: (span.start, span.end))[:MAX_SPANS]
+    return sorted(inside, key=lambda span: (span.start, -span.end))[:MAX_SPANS]
 
 
 def _densest(spans: Sequence[Span]) -> Span:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from monitor.digest.excerpt import tidy
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letterhead:
@@ -25,3 +27,10 @@ class Letterhead:
     @property
     def envelope_sender(self) -> str:
         return self.bounce_address or self.sender
+
+    @property
+    def imprint(self) -> tuple[str, ...]:
+        """The last lines of every mail: postal address, product and version, contact; those that are set."""
+        contact = f"Contact: {tidy(self.contact, 120)}" if self.contact else ""
+        product = f"{tidy(self.sender_name, 80)} {tidy(self.version, 20)}".strip()
+        return tuple(line for line in (tidy(self.postal_address, 200), product, contact) if line)

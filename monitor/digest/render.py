@@ -121,7 +121,7 @@ def _frame(digest: Digest, letterhead: Letterhead, links: Links, max_sections: i
         if links.web and digest.items
         else "",
         "links": _footer_links(digest, letterhead, links),
-        "imprint": _imprint(letterhead),
+        "imprint": letterhead.imprint,
     }
     return _Frame(
         html=HTML.get_template("digest.html").render(values),
@@ -161,7 +161,7 @@ def _contents_row(index: int, section: DigestSection, elsewhere: dict[str, int])
         "elsewhere": also,
         "change": change,
         "sparkline": sparkline,
-        "label": f"{section.total:>5,}  {name}" + (f" (+{also} below other topics)" if also else ""),
+        "label": f"{section.total:>5,}  {name}" + (f" ({also} more under other topics)" if also else ""),
     }
 
 
@@ -204,14 +204,6 @@ def _footer_links(digest: Digest, letterhead: Letterhead, links: Links) -> list[
         {"text": "Pause", "url": links.pause(subscriber, subscription)},
         {"text": "Unsubscribe", "url": links.unsubscribe(subscriber, subscription)},
     ]
-
-
-def _imprint(letterhead: Letterhead) -> list[str]:
-    made_by = f"{tidy(letterhead.sender_name, 80)} {tidy(letterhead.version, 20)}".strip()
-    lines = [tidy(letterhead.postal_address, 200), made_by]
-    if letterhead.contact:
-        lines.append(f"Contact: {tidy(letterhead.contact, 120)}")
-    return [line for line in lines if line]
 
 
 # --- the cards ------------------------------------------------------------------------------------------------
