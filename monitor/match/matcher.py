@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from monitor.errors import Problem, QueryError
 from monitor.match.engine import Engine, Needle
@@ -54,8 +54,7 @@ class Slot:
         return not self.weights or self.weighed(reading) >= self.threshold
 
     def weighed(self, reading: Reading) -> float:
-        """The sum of the weights of the terms found, free of the dust of binary fractions."""
-        return round(sum(weight for part, weight in self.weights if part.holds(reading)), 9)
+        return weight_of((weight, part.holds(reading)) for part, weight in self.weights)
 
     def parts(self) -> list[Plan]:
         return [*([self.plan] if self.plan is not None else []), *(part for part, _ in self.weights)]
@@ -157,6 +156,11 @@ class Matcher:
         reading = Reading(article)
         self._engine.read(reading)
         return reading
+
+
+def weight_of(terms: Iterable[tuple[float, bool]]) -> float:
+    """The sum of the weights of the terms found, free of the dust of binary fractions."""
+    return round(sum(weight for weight, held in terms if held), 9)
 
 
 def read_topic(topic: Topic) -> tuple[Query | None, list[tuple[Query, float]]]:
