@@ -30,6 +30,16 @@ from dataclasses import dataclass
 class MonitorError(Exception):
     """Base of everything this program raises on purpose."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled by state, for the sandbox: constructors here take more than the message."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[MonitorError], args: tuple[object, ...], state: dict[str, object]) -> MonitorError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
 
 class ConfigError(MonitorError):
     """A setting is wrong; the message names it, where it stands, and what would be right."""

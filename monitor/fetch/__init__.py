@@ -1,1 +1,5 @@
-"""TODO"""
+"""Address to bytes: bounded, polite, and only to public servers. The one way out of the program to the web."""
+
+from monitor.fetch.client import BULK, Fetcher, Limits
+
+__all__ = ["BULK", "Fetcher", "Limits"]

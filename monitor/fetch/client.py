@@ -1,0 +1,313 @@
+"""One client for the process's life. Its promise of each answer: complete, bounded, in time, from a public address."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from http.cookiejar import CookieJar
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from monitor.errors import FetchError, FetchRefused, FetchStatus, FetchTimeout, FetchTooLarge
+from monitor.fetch import answer
+from monitor.fetch.explain import explained, redirected
+from monitor.fetch.guard import Gate, Lookup, Target, check_url, follow, system_lookup
+from monitor.fetch.inflate import Inflater
+from monitor.fetch.polite import Servers
+from monitor.fetch.robots import MAX_BYTES as ROBOTS_BYTES
+from monitor.fetch.robots import Robots
+from monitor.model import Fetched, Validators
+
+REDIRECTS = (301, 302, 303, 307, 308)
+PERMANENT = (301, 308)
+OK = 200
+NOT_MODIFIED = 304
+TOO_MANY_REQUESTS = 429
+UNAVAILABLE = 503
+DEFAULT_REST = 60.0  # seconds, after a 429 that names none
+CONNECT_SECONDS = 15.0
+ROBOTS_SECONDS = 30.0
+ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, text/html;q=0.9, */*;q=0.8"
+NO_VALIDATORS = Validators()
+
+
+Write = Callable[[bytes], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much of one answer is taken, in bytes: `wire` as sent, `unpacked` after its Content-Encoding is undone,
+    `header_line` one header (there may be `headers` of them). `redirects` is the number of hops followed.
+    """
+
+    wire: int = 5_000_000
+    unpacked: int = 20_000_000
+    header_line: int = 16_000
+    headers: int = 128
+    redirects: int = 5
+
+
+BULK = Limits(wire=2_000_000_000, unpacked=8_000_000_000)  # files that are streamed to disk
+
+
+class _NoCookies(CookieJar):
+    """Remembers nothing, and does not even read what it is sent."""
+
+    def extract_cookies(self, response: object, request: object) -> None: ...
+
+    def add_cookie_header(self, request: object) -> None: ...
+
+
+class _NoAiohttpCookies(aiohttp.DummyCookieJar):
+    def update_cookies_from_headers(self, headers: object, response_url: object) -> None: ...
+
+
+class Fetcher:
+    """Fetches addresses, politely. Raises only FetchError (and CancelledError), whatever address or answer comes.
+
+    `allow` lists `host:port` of servers that may be asked though their address or port is not public: compared exactly.
+    `host_delay` is in seconds between the starts of two requests to one server; `timeout` the total for one answer,
+    redirects included, time spent waiting for a turn not. `lookup` stands in for the system's resolver.
+    """
+
+    def __init__(
+        self,
+        *,
+        user_agent: str,
+        allow: Iterable[str] = frozenset(),
+        in_flight: int = 16,
+        host_delay: float = 1.0,
+        timeout: float = 60,
+        limits: Limits = Limits(),
+        lookup: Lookup = system_lookup,
+    ) -> None:
+        if not re.fullmatch(r"[\x20-\x7e]+", user_agent):
+            raise ValueError("a user agent is one line of ASCII")
+        self._user_agent = user_agent
+        self._allow = frozenset(entry.strip().lower() for entry in allow)
+        self._timeout = timeout
+        self._limits = limits
+        self._gate = Gate(self._allow, lookup=lookup)
+        self._servers = Servers(host_delay, in_flight)
+        self._robots = Robots(re.split(r"[/\s]", user_agent, maxsplit=1)[0], self._read_robots)
+        self._client: httpx.AsyncClient | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+        await self._gate.close()
+
+    async def get(
+        self, url: str, *, validators: Validators = NO_VALIDATORS, robots: bool = False, accept: str = ACCEPT
+    ) -> Fetched:
+        """The whole content of an address, or word that it has not changed since `validators` were given.
+
+        `robots`: respect robots.txt (for pages; a feed is there to be read by robots).
+        """
+        body = bytearray()
+        ask = _Ask(url, validators, accept, robots, self._limits, self._timeout)
+        fetched = await self._fetch(ask, body.extend)
+        if fetched.unchanged:
+            return fetched
+        content = bytes(body)
+        if answer.is_challenge(content):
+            raise FetchStatus(url, fetched.status, f"HTTP {fetched.status}, but {answer.CHALLENGE}")
+        return replace(fetched, body=content)
+
+    async def download(
+        self,
+        url: str,
+        to: Path,
+        *,
+        validators: Validators = NO_VALIDATORS,
+        limits: Limits = BULK,
+        timeout: float = 1800,  # noqa: ASYNC109 - for the whole answer, as in the constructor
+    ) -> Fetched:
+        """Stream a bulk file to `to`, which appears only when complete; unchanged leaves it. `body` stays empty."""
+        part = to.with_name(to.name + ".part")
+        try:
+            with await asyncio.to_thread(part.open, "wb", 1 << 20) as file:
+                fetched = await self._fetch(_Ask(url, validators, "*/*", False, limits, timeout), file.write)
+            if not fetched.unchanged:
+                await asyncio.to_thread(part.replace, to)
+        except OSError as error:  # the disk, not the network: that has been explained already
+            raise FetchError(url, f"cannot be written to {to.name}: {error.strerror}") from error
+        finally:
+            await asyncio.to_thread(part.unlink, missing_ok=True)
+        return fetched
+
+    async def _read_robots(self, url: str) -> bytes:
+        body = bytearray()
+        limits = replace(self._limits, unpacked=min(self._limits.unpacked, 4 * ROBOTS_BYTES))
+        await self._fetch(
+            _Ask(url, NO_VALIDATORS, "text/plain", False, limits, min(self._timeout, ROBOTS_SECONDS)), body.extend
+        )
+        return bytes(body)
+
+    async def _fetch(self, ask: _Ask, write: Write) -> Fetched:
+        """Follow the redirects by hand, each checked as if it were new; what a redirect's body holds is never read."""
+        target = check_url(ask.url, self._allow)
+        left = ask.timeout
+        permanent = True
+        for hop in range(ask.limits.redirects + 1):
+            try:
+                if ask.robots:
+                    self._servers.slow_down(target.server, await self._robots.check(target))
+                async with self._servers.turn(target.server, target.url):
+                    started = time.monotonic()
+                    got = await self._hop(ask, target, left, write)
+                    left -= time.monotonic() - started
+                if isinstance(got, Fetched):
+                    return replace(got, moved_to=target.url if hop and permanent else "")
+                status, location = got
+                permanent = permanent and status in PERMANENT
+                following = follow(target, location, self._allow)
+            except FetchError as error:
+                if hop == 0:
+                    raise
+                raise redirected(ask.url, target.url, error) from error
+            target = following
+        raise FetchRefused(ask.url, f"more than {ask.limits.redirects} redirects, the last to {target.url}")
+
+    async def _hop(self, ask: _Ask, target: Target, seconds: float, write: Write) -> Fetched | tuple[int, str]:
+        """One request within its time: its content, or the status and Location of a redirect."""
+        url = target.url
+        try:
+            async with asyncio.timeout(seconds):
+                async with self._open().stream("GET", url, headers=_headers(ask)) as response:
+                    location = response.headers.get("location", "").strip()
+                    if response.status_code in REDIRECTS and location:
+                        return response.status_code, location
+                    return await self._content(ask, target, response, write)
+        except TimeoutError as error:
+            raise FetchTimeout(url, f"no complete answer within {ask.timeout:g} s") from error
+        except FetchError:
+            raise
+        except (
+            Exception
+        ) as error:  # five libraries read foreign bytes here: whatever they raise, it is this address's trouble
+            raise explained(url, error) from error
+
+    async def _content(self, ask: _Ask, target: Target, response: httpx.Response, write: Write) -> Fetched:
+        status, headers, known = response.status_code, response.headers, ask.validators
+        asked = bool(answer.sendable(known.etag) or answer.sendable(known.last_modified))
+        if status == NOT_MODIFIED and asked:
+            fresh = answer.validators(headers, known.body_hash)
+            kept = replace(
+                fresh, etag=fresh.etag or known.etag, last_modified=fresh.last_modified or known.last_modified
+            )
+            return self._fetched(ask, target, response, kept, unchanged=True)
+        if status != OK or answer.is_challenge_by_header(headers):
+            raise self._failure(target, status, headers)
+        digest = await _receive(target.url, response, ask.limits, write)
+        return self._fetched(
+            ask, target, response, answer.validators(headers, digest), unchanged=digest == known.body_hash
+        )
+
+    def _fetched(
+        self, ask: _Ask, target: Target, response: httpx.Response, validators: Validators, *, unchanged: bool
+    ) -> Fetched:
+        return Fetched(
+            url=ask.url,
+            final_url=target.url,
+            status=response.status_code,
+            content_type=response.headers.get("content-type", "")[:200],
+            validators=validators,
+            unchanged=unchanged,
+            max_age=answer.max_age(response.headers),
+        )
+
+    def _failure(self, target: Target, status: int, headers: httpx.Headers) -> FetchStatus:
+        reason = answer.status_reason(status, headers)
+        seconds = answer.retry_after(headers, datetime.now(UTC))
+        rest = DEFAULT_REST if status == TOO_MANY_REQUESTS and seconds is None else seconds
+        if rest and status in (TOO_MANY_REQUESTS, UNAVAILABLE):
+            self._servers.rest(target.server, rest, status, reason)
+        return FetchStatus(target.url, status, reason, seconds)
+
+    def _open(self) -> httpx.AsyncClient:
+        """The one client, made at its first use: it belongs to the running loop."""
+        if self._client is None:
+            context = httpx.create_ssl_context()
+            connector = aiohttp.TCPConnector(
+                ssl=context, resolver=self._gate, socket_factory=self._gate.socket, limit=0, ttl_dns_cache=60
+            )
+            session = aiohttp.ClientSession(
+                connector=connector,
+                auto_decompress=False,
+                cookie_jar=_NoAiohttpCookies(),
+                trust_env=False,
+                max_line_size=self._limits.header_line,
+                max_field_size=self._limits.header_line,
+                max_headers=self._limits.headers,
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+            )
+            self._client = httpx.AsyncClient(
+                transport=AiohttpTransport(verify=context, client=session),
+                headers={"User-Agent": self._user_agent, "Accept-Encoding": "gzip, deflate"},
+                cookies=_NoCookies(),
+                timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+                follow_redirects=False,
+                trust_env=False,
+            )
+        return self._client
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """One call's wishes, the same at every hop."""
+
+    url: str
+    validators: Validators
+    accept: str
+    robots: bool
+    limits: Limits
+    timeout: float
+
+
+def _headers(ask: _Ask) -> list[tuple[bytes, bytes]]:
+    headers = [(b"Accept", ask.accept.encode("ascii", "replace"))]
+    if etag := answer.sendable(ask.validators.etag):
+        headers.append((b"If-None-Match", etag.encode()))
+    if last_modified := answer.sendable(ask.validators.last_modified):
+        headers.append((b"If-Modified-Since", last_modified.encode()))
+    return headers
+
+
+async def _receive(url: str, response: httpx.Response, limits: Limits, write: Write) -> str:
+    """Unpack the body into `write`, within the limits; the hash of what was written."""
+    length = response.headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and (len(length) > 15 or int(length) > limits.wire):
+        raise FetchTooLarge(url, f"more than {limits.wire:,} bytes are announced")
+    inflater = Inflater(response.headers.get("content-encoding", "").strip().lower())
+    digest = hashlib.sha256()
+    wire = unpacked = 0
+    async for chunk in response.aiter_raw():
+        wire += len(chunk)
+        if wire > limits.wire:
+            raise FetchTooLarge(url, f"more than {limits.wire:,} bytes")
+        for piece in inflater.feed(chunk):
+            unpacked += len(piece)
+            if unpacked > limits.unpacked:
+                raise FetchTooLarge(url, f"more than {limits.unpacked:,} bytes once unpacked")
+            digest.update(piece)
+            write(piece)
+    inflater.finish()
+    return digest.hexdigest()
