@@ -240,7 +240,7 @@ def next_send(
 
 
 def relay_retry(now: datetime) -> datetime:
-    """When to look for a relay again that was not there. Every message waits, and none ages; the breaker waits longer."""
+    """When to look again for a relay that was not there. Messages wait, and none ages."""
     return now + RELAY_WAIT
 
 

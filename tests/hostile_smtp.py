@@ -134,7 +134,7 @@ class HostileSmtp:
     def __init__(
         self,
         *,
-        extensions: tuple[str, ...] = ("SIZE 20000000", "8BITMIME", "ENHANCEDSTATUSCODES"),
+        extensions: tuple[str, ...] = ("SIZE 100000000", "8BITMIME", "ENHANCEDSTATUSCODES"),
         tls: ssl.SSLContext | None = None,
         wrapped: bool = False,
         credentials: tuple[str, ...] = (),
@@ -187,8 +187,8 @@ class HostileSmtp:
             await self._act(session, "banner", "220 hostile.test ESMTP")
             while line := await reader.readline():
                 await self._command(session, line.decode("utf-8", "surrogateescape").strip())
-        except (GoneError, ConnectionError, ssl.SSLError, asyncio.IncompleteReadError):
-            pass
+        except (GoneError, ConnectionError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # cancelled by __aexit__ alone
         finally:
             self.open -= 1
             self._sessions.discard(task)

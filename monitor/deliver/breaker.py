@@ -21,7 +21,9 @@ class Breaker:
 
     def __init__(self, cool_down: timedelta = timedelta(hours=1)) -> None:
         self._cool_down = cool_down
-        self.reset()
+        self._in_a_row = self._tried = self._hard = self._trips = 0
+        self.open_until: datetime | None = None
+        self.reason = ""
 
     def closed(self, now: datetime) -> bool:
         """Whether messages may be sent."""
@@ -43,7 +45,9 @@ class Breaker:
             self._open(now, self._cool_down, f"{self._hard} of {self._tried} messages found no mailbox")
 
     def trip(self, now: datetime) -> None:
-        """The relay itself cannot be used: pause, whatever came before."""
+        """The relay itself cannot be used: pause. Further reports of the same pause do not lengthen it."""
+        if not self.closed(now):
+            return
         pause = min(FIRST_PAUSE * 2 ** min(self._trips, 10), LONGEST_PAUSE)
         self._trips += 1
         self._open(now, pause, "the mail server cannot be used")
@@ -55,8 +59,7 @@ class Breaker:
     def reset(self) -> None:
         """Closed, with nothing remembered: an admin's decision."""
         self._in_a_row = self._tried = self._hard = self._trips = 0
-        self.open_until: datetime | None = None
-        self.reason = ""
+        self.open_until, self.reason = None, ""
 
     def _open(self, now: datetime, pause: timedelta, reason: str) -> None:
         self.open_until, self.reason = now + pause, reason

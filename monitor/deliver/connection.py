@@ -68,7 +68,7 @@ class Relay:
     oauth_token: TokenSource | None
     timeout: float
     local_hostname: str
-    tls_context: ssl.SSLContext
+    tls_context: ssl.SSLContext | None
 
 
 class Connection:
@@ -128,6 +128,7 @@ class Connection:
         self._smtp.close()
 
     async def _command(self, progress: Progress, line: str, patience: float | None = None) -> aiosmtplib.SMTPResponse:
+        self._require_silence(progress)
         try:
             return await self._smtp.execute_command(line.encode(), timeout=patience)
         except (aiosmtplib.SMTPException, OSError) as error:
@@ -141,11 +142,18 @@ class Connection:
             self.close()  # out of step, or no SMTP at all
         raise _refusal(reply, progress)
 
+    def _require_silence(self, progress: Progress) -> None:
+        """A second reply in the packet of the last one would be taken for the answer to what we send next."""
+        if getattr(self._smtp.protocol, "_buffer", b""):
+            self.close()
+            raise progress.failure("the server answered before it was asked")
+
     async def _text(self, data: bytes, progress: Progress) -> aiosmtplib.SMTPResponse:
         """Send the text, and its final dot only after the rest has left: until then nothing can have been accepted."""
         protocol = self._smtp.protocol
         if protocol is None or protocol.transport is None:
             raise progress.failure("connection lost")
+        self._require_silence(progress)
         transport = cast(asyncio.WriteTransport, protocol.transport)
         answer = asyncio.create_task(protocol.read_response())
         try:
@@ -270,7 +278,7 @@ def _path(address: str, whose: str) -> str:
     local, at, domain = address.rpartition("@")
     with suppress(UnicodeError):
         domain = domain if domain.isascii() else domain.encode("idna").decode()
-    if not at or not _LOCAL_PART.fullmatch(local) or not _DOMAIN.fullmatch(domain):
+    if not at or not local.isprintable() or not _LOCAL_PART.fullmatch(local) or not _DOMAIN.fullmatch(domain):
         status = "5.1.3" if whose == "recipient" else "5.1.7"
         raise DeliveryRefused(f"{printable(address)!r} is no {whose} address", code=553, status=status)
     return f"<{local}@{domain}>"

@@ -57,7 +57,7 @@ class SmtpMailer:
             oauth_token=oauth_token,
             timeout=timeout,
             local_hostname=_host_name(local_hostname),
-            tls_context=tls_context or ssl.create_default_context(),
+            tls_context=tls_context or (None if security == "none" else ssl.create_default_context()),
         )
         self._per_connection = messages_per_connection
         self._clock = clock
