@@ -13,11 +13,13 @@ from monitor.model import (
     DigestItem,
     DigestSection,
     Found,
+    Label,
     Match,
     Period,
     Subscriber,
     Subscription,
     Topic,
+    Verdict,
 )
 
 MAX_NEAR_MISSES = 10
@@ -35,6 +37,7 @@ def compose(
     history: Mapping[int, tuple[int, ...]],
     next_at: datetime | None,
     now: datetime,
+    labels: Sequence[Label] = (),
     feedback: Mapping[int, rank.TopicFeedback] | None = None,
     near: Sequence[Found] = (),
 ) -> Digest:
@@ -43,13 +46,21 @@ def compose(
     Sections stand in the subscription's order of topics. An article matched by several of them has one card, in the
     topic where it scores highest. `max_items` are dealt round robin over the topics; each section's `total` counts its
     articles listed or not. A topic whose articles all stand elsewhere is a section of none, not a quiet one.
-    `near` are articles just below a threshold, shown only to a subscription that asks for `near_misses`.
+    An article that somebody has already called not relevant for its topic (`labels`) stands last there; `feedback` is
+    what `learn` made of a topic's earlier judgements. `near` are articles just below a threshold, shown only to a subscription that asks for `near_misses`.
     """
     mine = _in_order(subscription, topics)
     feedback = feedback or {}
     groups, matched = _by_best_topic(mine, found)
+    unwanted = _not_relevant(labels)
     ranked = {
-        topic.id: rank.best_first(groups[topic.id], subscription.cadence, period.end, feedback.get(topic.id))
+        topic.id: rank.best_first(
+            groups[topic.id],
+            subscription.cadence,
+            period.end,
+            feedback=feedback.get(topic.id),
+            unwanted=unwanted.get(topic.id, frozenset()),
+        )
         for topic in mine
     }
     counts = rank.shares([len(ranked[topic.id]) for topic in mine], subscription.max_items)
@@ -102,6 +113,18 @@ def _by_best_topic(
         best = min(mine, key=lambda match: (-match.score, place[match.topic_id]))
         groups[best.topic_id].append((one, best))
     return groups, matched
+
+
+def _not_relevant(labels: Sequence[Label]) -> dict[int, set[int]]:
+    """For each topic the articles whose latest judgement says "not relevant"."""
+    latest: dict[tuple[int, int], Label] = {}
+    for label in sorted(labels, key=lambda label: label.labelled_at):
+        latest[label.topic_id, label.article_id] = label
+    unwanted: dict[int, set[int]] = {}
+    for (topic_id, article_id), label in latest.items():
+        if label.verdict is Verdict.NOT_RELEVANT:
+            unwanted.setdefault(topic_id, set()).add(article_id)
+    return unwanted
 
 
 def _item(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -89,9 +89,17 @@ def base(found: Found, match: Match, cadence: Cadence, end: datetime) -> float:
 
 
 def best_first(
-    candidates: Iterable[tuple[Found, Match]], cadence: Cadence, end: datetime, feedback: TopicFeedback | None = None
+    candidates: Iterable[tuple[Found, Match]],
+    cadence: Cadence,
+    end: datetime,
+    *,
+    feedback: TopicFeedback | None = None,
+    unwanted: Collection[int] = (),
 ) -> list[tuple[Found, Match]]:
-    """One topic's articles, best first. Equals stand newest first, then by their key: the order never wavers."""
+    """One topic's articles, best first. Equals stand newest first, then by their key: the order never wavers.
+
+    `unwanted` are the ids of articles already judged not relevant: they stand behind all others.
+    """
     scored = [(base(found, match, cadence, end), found, match) for found, match in candidates]
     if feedback is not None:
         top = max((score for score, _, _ in scored), default=0.0) or 1.0
@@ -100,7 +108,14 @@ def best_first(
             ((1 - weight) * score / top + weight * feedback.judge(found.article)[0], found, match)
             for score, found, match in scored
         ]
-    scored.sort(key=lambda one: (-one[0], -appeared(one[1].article, end).timestamp(), one[1].article.key))
+    scored.sort(
+        key=lambda one: (
+            one[1].article.id in unwanted,
+            -one[0],
+            -appeared(one[1].article, end).timestamp(),
+            one[1].article.key,
+        )
+    )
     return [(found, match) for _, found, match in scored]
 
 
