@@ -60,7 +60,7 @@ class Newsroom:
         *,
         start: datetime = START,
         now: datetime | None = None,
-        pace: float = 0.25,
+        pace: float = 0.5,
     ) -> None:
         self.start = start
         self.now = now or start

@@ -105,7 +105,7 @@ class NewsSite:
 
     def _front_page(self, now: datetime) -> str:
         items = "".join(
-            f'<li><a href="{self.path(article)}">{article.title_html}</a></li>' for article in reversed(self.out(now))
+            f'<li><a href="{self.path(article)}">{article.heading}</a></li>' for article in reversed(self.out(now))
         )
         return (
             f"<!DOCTYPE html><html lang=en><head><title>{self.name}</title>"

@@ -48,7 +48,7 @@ class Bulletin(NewsSite):
 
     def feed(self, articles: Sequence[tuple[SampleArticle, bool]]) -> str:
         items = "\n".join(
-            f"<item><title>{xml(article.title_html)}</title><link>{self.url(article)}</link>"
+            f"<item><title>{xml(article.title)}</title><link>{self.url(article)}</link>"
             f"<guid>{self.url(article)}</guid><pubDate>{article.published:%Y-%m-%dT%H:%M:%SZ}</pubDate>"
             f"<description>{xml(article.summary)}</description></item>"
             for article, _ in articles
@@ -66,7 +66,7 @@ class Bulletin(NewsSite):
             f'<link rel="canonical" href="{self.url(article)}"><meta property="og:title" content="{title}">'
             f'<meta property="article:published_time" content="{article.published.isoformat()}">'
             f'<meta name="description" content="{escape(article.summary)}"></head>'
-            f"<body><article><h1>{article.title_html}</h1>{''.join(blocks(article))}</article></body></html>"
+            f"<body><article><h1>{article.heading}</h1>{''.join(blocks(article))}</article></body></html>"
         )
 
 

@@ -43,7 +43,7 @@ class Daily(NewsSite):
     def _item(self, article: SampleArticle) -> str:
         link = self.url(article)
         return f"""<item>
-<title>{xml(article.title_html)}</title>
+<title>{xml(article.title)}</title>
 <link>{link}</link>
 <description>{xml(article.summary)}</description>
 <pubDate>{new_york_date(article.published)}</pubDate>
@@ -57,7 +57,7 @@ class Daily(NewsSite):
         url = self.url(article)
         return self._template.substitute(
             title=escape(article.title),
-            title_html=article.title_html,
+            title_html=article.heading,
             summary=escape(article.summary),
             url=url,
             bare_url=url.removeprefix("http://"),

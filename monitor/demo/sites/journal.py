@@ -52,7 +52,7 @@ class Journal(NewsSite):
         day = article.published.astimezone(_PRESS)
         return f"""<item rdf:about="{link}">
   <title><![CDATA[
-    {article.title_html}
+    {article.heading}
   ]]></title>
   <link>
 {link}
@@ -62,7 +62,7 @@ class Journal(NewsSite):
   <dc:date>{day.isoformat(timespec="seconds")}</dc:date>
   <dc:identifier>info:doi/{article.doi}</dc:identifier>
   <dc:identifier>hwp:resource-id:jsm;12/{day.month}/e{article.number}</dc:identifier>
-  <dc:title><![CDATA[{article.title_html}]]></dc:title>
+  <dc:title><![CDATA[{article.heading}]]></dc:title>
   <dc:publisher>Sample Medical Association</dc:publisher>
   <prism:publicationName>{self.name}</prism:publicationName>
   <prism:publicationDate>{day:%Y-%m-%d}</prism:publicationDate>
@@ -74,7 +74,7 @@ class Journal(NewsSite):
     def page(self, article: SampleArticle, now: datetime) -> str:
         return self._template.substitute(
             title=escape(article.title),
-            title_html=article.title_html,
+            title_html=article.heading,
             summary=escape(article.summary),
             url=self.url(article),
             doi=article.doi,

@@ -46,7 +46,7 @@ class Xpress(NewsSite):
         link = self.url(article) + (_AGAIN if again else "")
         thumbnail = f"{self.origin}/csz/news/tmb/{article.published.year}/{article.slug}.jpg"
         return f"""<item>
-<title>{xml(article.title_html)}</title>
+<title>{xml(article.title_html or article.title)}</title>
 <description>{xml(article.summary)}</description>
 <link>{xml(link)}</link>
 <category></category>
@@ -61,7 +61,7 @@ class Xpress(NewsSite):
         title, url = escape(article.title), self.url(article)
         return self._template.substitute(
             title=title,
-            title_html=article.title_html,
+            title_html=article.heading,
             summary=escape(article.summary),
             short_summary=escape(article.summary[:80].rsplit(" ", 1)[0] + " ..."),
             url=url,
@@ -140,18 +140,18 @@ class Xpress(NewsSite):
         return (
             '<div class="article-main__explore my-4 d-print-none"><p class="text-bold mb-0 ml-2">Explore further</p>\n'
             f'     <a class="text-medium text-info mt-2 d-inline-block" href="{self.url(others[-1])}">'
-            f"{others[-1].title_html}</a></div>"
+            f"{others[-1].heading}</a></div>"
         )
 
     def _more(self, article: SampleArticle) -> str:
         if not (article.more or article.doi):
             return ""
-        doi, journal = "", "</p>"  # the stray </p> is the template's own
+        doi = journal = ""
         if article.doi:
             doi = f'<a data-doi="1" href="https://dx.doi.org/{article.doi}" target="_blank">DOI: {article.doi}</a>'
         if article.journal:
             link = f"{self.origin}/journals/{article.journal.lower().replace(' ', '-')}/"
-            journal = (
+            journal = (  # the stray </p> is the template's own
                 f'<div class="mt-3"><strong>Journal information:</strong> <a href="{link}"><cite>'
                 f'{escape(article.journal)}</cite></a> <a class="icon_open" href="http://www.example.org/"></a></p></div>'
             )
