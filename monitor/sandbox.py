@@ -245,7 +245,7 @@ def _packed(kind: str, value: object) -> bytes:
 
 
 def _die_with(parent: int) -> None:
-    """Be killed with the parent. Elsewhere than on Linux the closed socket ends an idle child, the CPU limit a busy one."""
+    """Be killed with the parent. Off Linux the closed socket ends an idle child, the CPU limit a busy one."""
     if sys.platform == "linux":
         import ctypes
 

@@ -73,6 +73,7 @@ SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
 
 _BAD_CHARACTERS = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_AUTHORITY = re.compile(r"(?:\[[0-9a-fA-F:.]*\]|[^:\[\]]*)(?::[0-9]{0,5})?")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*\.?")
 _NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\.?")
@@ -146,7 +147,7 @@ def check_url(url: str, allow: frozenset[str] = frozenset()) -> Target:
         raise FetchRefused(url[:200] + "…", f"the address is longer than {MAX_URL:,} characters")
     scheme, parsed = _parse(url)
     host = parsed.raw_host.decode("ascii")
-    port = parsed.port or PORTS[scheme]
+    port = PORTS[scheme] if parsed.port is None else parsed.port
     if not 0 < port < 65536:
         raise FetchRefused(url, f"port {port} does not exist")
     if ":" not in host:
@@ -184,6 +185,8 @@ def _parse(url: str) -> tuple[str, httpx.URL]:
         raise FetchRefused(url, "the address holds a user name or password")
     if _OTHER_DOTS.search(head) or "%" in head:
         raise FetchRefused(url, "the host's name is disguised")
+    if not _AUTHORITY.fullmatch(head):
+        raise FetchRefused(url, "the host or its port is malformed")
     try:
         parsed = httpx.URL(url)
         str(parsed).encode("ascii")

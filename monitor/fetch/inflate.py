@@ -50,10 +50,13 @@ class Inflater:
     def _unpack(self, stream: zlib._Decompress, data: bytes) -> Iterator[bytes]:
         while data:
             if stream.eof:
-                next_member = self._next_member(data)
-                if next_member is None:
+                data, self._start = self._start + data, b""
+                if len(data) < len(GZIP_MAGIC):
+                    self._start = data
+                    return
+                if self._coding not in GZIP or not data.startswith(GZIP_MAGIC):
                     return  # padding after the end, as gzip itself ignores it
-                stream = self._stream = next_member
+                stream = self._stream = self._next_member()
             try:
                 piece = stream.decompress(data, STEP)
             except zlib.error as error:
@@ -62,9 +65,7 @@ class Inflater:
                 yield piece
             data = stream.unused_data if stream.eof else stream.unconsumed_tail
 
-    def _next_member(self, data: bytes) -> zlib._Decompress | None:
-        if self._coding not in GZIP or not data.startswith(GZIP_MAGIC):
-            return None
+    def _next_member(self) -> zlib._Decompress:
         self._members += 1
         if self._members > MAX_MEMBERS:
             raise InflateError(f"more than {MAX_MEMBERS} gzip streams in one answer")
