@@ -1,6 +1,6 @@
 """Every setting: type, bound, default, unit and meaning. monitor.toml says the same to an operator (a test compares).
 
-Order: environment (`MONITOR_SMTP__HOST`, or `MONITOR_SMTP__PASSWORD_FILE` naming a file with the value) > file > default.
+Order: environment (`MONITOR_SMTP__HOST`, or `MONITOR_SMTP__PASSWORD_FILE` naming a file with it) > file > default.
 """
 
 from __future__ import annotations
@@ -68,18 +68,13 @@ class PollSettings(Section):
     batch: int = setting(50, "Sources claimed at a time.", ge=1, le=1000)
     page_batch: int = setting(50, "Article pages claimed at a time.", ge=1, le=1000)
     max_entries: int = setting(1000, "Entries read from one feed; what is beyond is counted and shown.", ge=1)
-    first_poll_days: int = setting(
-        30,
-        "A source's first poll keeps entries up to this many days old as news; older ones go to the archive only.",
-        ge=0,
-    )
 
 
 class DigestSettings(Section):
     """What a digest holds."""
 
     horizon_days: int = setting(
-        90, "An article published longer ago than this many days is not news. 0: no limit.", ge=0
+        90, "What was stored longer ago than this many days and not sent is not news any more.", ge=1
     )
     list_domain: str = setting("localhost", "Domain in Message-ID and List-Id; yours, and the one your DKIM signs.")
     sender: str = setting("digest@localhost", "From address.")
@@ -173,7 +168,7 @@ class Settings(BaseSettings):
     data_dir: Path = setting(Path("data"), "Directory for the database, the Maildir and the signing key.")
     secret_key: SecretStr = setting(
         SecretStr(""),
-        "Signs the links in mail. Empty: made at first start and kept in the data directory. Better: MONITOR_SECRET_KEY_FILE.",
+        "Signs links in mail. Empty: made at first start, kept in the data directory. Better: MONITOR_SECRET_KEY_FILE.",
     )
     fetch: FetchSettings = FetchSettings()
     parse: ParseSettings = ParseSettings()
@@ -211,15 +206,27 @@ class _Environment(EnvSettingsSource):
         )
 
 
-def load(path: Path | None = None) -> Settings:
-    """The settings in force. Raises ConfigError that names the wrong key or value, its place, and the nearest right one."""
+def load(path: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
+    """The settings in force; `overrides` (`smtp__host`) win over file and environment.
+
+    Raises ConfigError that names the wrong key or value, its place, and the nearest right one.
+    """
     named = path or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else DEFAULT_FILE)
     values = _read_file(named)
     _check_variables(os.environ)
     try:
-        return Settings(**values)
+        settings = Settings(**values)
+        return Settings.model_validate(_overridden(settings, overrides or {}))
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(problem, named) for problem in error.errors())) from error
+
+
+def _overridden(settings: Settings, overrides: Mapping[str, object]) -> Settings:
+    for key, value in overrides.items():
+        section, _, name = key.rpartition("__")
+        inner = getattr(settings, section).model_copy(update={name: value}) if section else value
+        settings = settings.model_copy(update={section or name: inner})
+    return settings
 
 
 def known_keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:

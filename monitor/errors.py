@@ -11,7 +11,8 @@ MonitorError
 ├── QueryError            a topic's query is wrong; carries every problem with its columns
 ├── TopicRefused          a topic would not do what it should; carries every reason, may be forced with a note
 ├── StorageError
-│   └── NotFound
+│   ├── NotFound
+│   └── AlreadyRunning
 ├── LinkError             a link from a mail cannot be honoured: forged, expired, revoked
 ├── MailError             a message would not arrive as it was meant; it is not sent
 └── DeliveryError         the message was certainly not accepted; try again
@@ -132,6 +133,10 @@ class StorageError(MonitorError):
 
 class NotFound(StorageError):
     """Nothing is stored under that name."""
+
+
+class AlreadyRunning(StorageError):
+    """Another process holds the database for itself."""
 
 
 class LinkError(MonitorError):

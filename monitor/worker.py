@@ -12,21 +12,27 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from monitor.app import Monitor
+from monitor.pipeline import Monitor
 
 log = logging.getLogger(__name__)
 
+LONGEST_SILENCE = 120  # seconds that a beat may take without its ending well
+
 
 class Heartbeat:
-    """Calls the due-functions of one Monitor again and again. `beats` tells when each last went well (UTC)."""
+    """Calls the due-functions of one Monitor again and again.
+
+    `beats` tells when each last went well (UTC), `limits` how long it may be silent before something is wrong.
+    """
 
     def __init__(self, monitor: Monitor, *, tick: float) -> None:
         self.beats: dict[str, datetime] = {}
+        self.limits: dict[str, timedelta] = {}
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._monitor = monitor
@@ -42,11 +48,10 @@ class Heartbeat:
             ("housekeeping", monitor.housekeep, max(tick, 600)),
         ]
         for name, work, seconds in jobs:
+            self.limits[name] = timedelta(seconds=LONGEST_SILENCE + 3 * seconds)
             trigger = IntervalTrigger(seconds=seconds, timezone=UTC, jitter=min(1.0, seconds / 5))
             # the clock must never wait for the work: each beat only starts it, unless the last one is still at it
-            self._scheduler.add_job(
-                self._start, trigger, args=(name, work), id=name, next_run_time=datetime.now(UTC)
-            )
+            self._scheduler.add_job(self._start, trigger, args=(name, work), id=name, next_run_time=datetime.now(UTC))
 
     @property
     def started(self) -> bool:

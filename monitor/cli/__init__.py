@@ -8,9 +8,10 @@ import sys
 
 from monitor.cli.main import app
 from monitor.cli.output import err, show_query_error
-from monitor.errors import ConfigError, MonitorError, QueryError
+from monitor.errors import AlreadyRunning, ConfigError, MonitorError, QueryError
 
 CONFIGURATION = 4
+LOCK_HELD = 5
 
 
 def main() -> None:
@@ -20,6 +21,9 @@ def main() -> None:
     except QueryError as error:
         show_query_error(error)
         sys.exit(1)
+    except AlreadyRunning as error:
+        err.print(str(error), markup=False, style="red")
+        sys.exit(LOCK_HELD)
     except ConfigError as error:
         err.print(f"configuration: {error}", markup=False, style="red")
         sys.exit(CONFIGURATION)

@@ -10,6 +10,7 @@ import typer
 from monitor.app import Opened
 from monitor.cli.context import Json, run
 from monitor.cli.output import say, say_json, table, when
+from monitor.errors import NotFound
 from monitor.match import parse_query
 from monitor.model import Topic
 
@@ -28,11 +29,15 @@ def search(
     async def body(opened: Opened) -> None:
         parsed = parse_query(query)
         since = opened.monitor.now() - timedelta(days=days) if days else None
-        found = await opened.monitor.tuning.search(Topic(slug="search", name="search", query=str(parsed)), since=since, limit=limit)
+        found = await opened.monitor.tuning.search(
+            Topic(slug="search", name="search", query=str(parsed)), since=since, limit=limit
+        )
         if as_json:
             say_json(query=str(parsed), articles=found)
             return
-        table(["id", "published", "source", "title"], [(a.id, when(a.published), a.source_slug, a.title) for a in found])
+        table(
+            ["id", "published", "source", "title"], [(a.id, when(a.published), a.source_slug, a.title) for a in found]
+        )
 
     run(body)
 
@@ -46,10 +51,24 @@ def show(
     async def body(opened: Opened) -> None:
         articles = opened.monitor.storage.articles
         article = await (articles.get(int(which)) if which.isdecimal() else articles.find(which))
+        if article is None:
+            raise NotFound(f"no article is stored under {which!r}")
         if as_json:
             say_json(article=article)
             return
-        for name in ("title", "published", "authors", "byline", "journal", "doi", "provider", "category", "canonical_url", "citation", "copyright"):
+        for name in (
+            "title",
+            "published",
+            "authors",
+            "byline",
+            "journal",
+            "doi",
+            "provider",
+            "category",
+            "canonical_url",
+            "citation",
+            "copyright",
+        ):
             value = getattr(article, name)
             if value:
                 say(f"{name:14} {', '.join(value) if isinstance(value, tuple) else value}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from monitor.app import Opened, open_monitor
+from monitor import app as composition
+from monitor.app import Opened
 from monitor.cli.output import err
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ def run(body: Callable[[Opened], Coroutine[Any, Any, T]]) -> T:
     """Run an async command body with an open Monitor."""
 
     async def whole() -> T:
-        async with open_monitor(config_file) as opened:
+        async with composition.open_monitor(composition.settings(config_file)) as opened:
             return await body(opened)
 
     return asyncio.run(whole())
@@ -37,6 +38,3 @@ async def progress(text: str) -> AsyncIterator[None]:
         return
     with err.status(text):
         yield
-
-
-Body = Callable[[Opened], Awaitable[T]]

@@ -9,11 +9,12 @@ from typing import Annotated
 
 import typer
 
-from monitor import __version__, app as composition, logs
+from monitor import __version__, logs
+from monitor import app as composition
+from monitor.app import Opened
 from monitor.cli import articles, config, context, digest, outbox, sources, subscribers, topics
 from monitor.cli.context import Json, progress, run
 from monitor.cli.output import note, say, say_json, table, when
-from monitor.app import Opened
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 for name, commands in {
@@ -28,7 +29,6 @@ for name, commands in {
     app.add_typer(commands, name=name)
 
 SOME_FAILED = 3
-LOCK_HELD = 5
 
 
 def _version(wanted: bool) -> None:
@@ -39,8 +39,12 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    config_file: Annotated[Path | None, typer.Option("--config", help="Settings file instead of config/monitor.toml.")] = None,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    config_file: Annotated[
+        Path | None, typer.Option("--config", help="Settings file instead of config/monitor.toml.")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Medical News Monitor: watches medical news and papers, and mails each researcher a digest."""
     context.config_file = config_file
@@ -48,21 +52,17 @@ def options(
 
 @app.command("run")
 def run_everything() -> None:
-    """Everything in one process: poll, match, compose, mail, and answer on the web address. Stops cleanly on SIGTERM."""
+    """Everything in one process: poll, match, compose, mail, answer on the web address. Stops cleanly on SIGTERM."""
     settings = composition.settings(context.config_file)
     logs.set_up(settings.run.log_level, settings.run.log_format)
-    try:
-        asyncio.run(_run_everything())
-    except composition.AlreadyRunning as error:
-        note(str(error))
-        raise typer.Exit(LOCK_HELD) from error
+    asyncio.run(_run_everything(settings))
 
 
-async def _run_everything() -> None:
+async def _run_everything(settings: composition.Settings) -> None:
     from monitor import worker
     from monitor.web import make_app, serve
 
-    async with composition.open_monitor(context.config_file, exclusive=True) as opened:
+    async with composition.open_monitor(settings, exclusively=True) as opened:
         web = opened.settings.web
         await worker.run(opened.monitor, lambda heart: serve(make_app(opened, heart), web.host, web.port))
 
@@ -87,11 +87,13 @@ def poll(
                 await monitor.poll_due()
             await monitor.read_pages_due()
         names = {found.id: found.slug for found in await storage.sources.list()}
-        polls = await storage.sources.polls_since(started)
+        polls = [poll for source_id in names for poll in await storage.sources.polls(source_id, started)]
         if as_json:
             say_json(polls=[{"source": names.get(visit.source_id, ""), "poll": visit} for visit in polls])
         else:
-            rows = [(names.get(p.source_id, ""), p.outcome, p.entries, p.new, f"{p.seconds:.1f}", p.detail) for p in polls]
+            rows = [
+                (names.get(p.source_id, ""), p.outcome, p.entries, p.new, f"{p.seconds:.1f}", p.detail) for p in polls
+            ]
             table(["source", "outcome", "entries", "new", "seconds", "remark"], rows)
         failed = sum(visit.outcome not in {"ok", "unchanged"} for visit in polls)
         return 0 if not failed else 1 if failed == len(polls) else SOME_FAILED
@@ -102,13 +104,17 @@ def poll(
 @app.command()
 def migrate() -> None:
     """Bring the database to this program's schema. `monitor run` does it too; any number may try at once."""
-    say(f"schema is at {composition.migrate(context.config_file)}")
+    say(
+        "schema brought up to date"
+        if composition.migrate(composition.settings(context.config_file))
+        else "schema was up to date"
+    )
 
 
 @app.command()
 def healthcheck() -> None:
     """For containers: 0 when `monitor run` on this machine answers that it is well."""
-    raise typer.Exit(0 if asyncio.run(composition.healthy(context.config_file)) else 1)
+    raise typer.Exit(0 if asyncio.run(composition.healthy(composition.settings(context.config_file))) else 1)
 
 
 @app.command()

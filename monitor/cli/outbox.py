@@ -28,13 +28,25 @@ def list_deliveries(
             keys = ("id", "period_key", "state", "attempts", "not_before", "last_error", "queued_at", "settled_at")
             say_json(
                 deliveries=[
-                    {**{key: getattr(d, key) for key in keys}, "recipient": d.message.recipient, "message_id": d.message.message_id}
+                    {
+                        **{key: getattr(d, key) for key in keys},
+                        "recipient": d.message.recipient,
+                        "message_id": d.message.message_id,
+                    }
                     for d in found
                 ]
             )
             return
         rows = [
-            (d.id, d.message.recipient, d.period_key, d.state, d.attempts, when(d.settled_at or d.not_before or d.queued_at), d.last_error)
+            (
+                d.id,
+                d.message.recipient,
+                d.period_key,
+                d.state,
+                d.attempts,
+                when(d.settled_at or d.not_before or d.queued_at),
+                d.last_error,
+            )
             for d in found
         ]
         table(["id", "reader", "period", "state", "tries", "at", "reason"], rows)
@@ -60,7 +72,7 @@ def release(
     """Let messages go that wait for an admin (after a restore, or in doubt)."""
 
     async def body(opened: Opened) -> None:
-        released = await opened.monitor.storage.outbox.release(delivery, opened.monitor.now())
+        released = await opened.monitor.storage.outbox.release(opened.monitor.now(), [delivery] if delivery else [])
         say(f"{released} released")
 
     run(body)

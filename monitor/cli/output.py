@@ -40,7 +40,9 @@ def plain(value: object) -> Any:
 
 def say_json(**data: object) -> None:
     """One object, stable keys, with a schema version."""
-    json.dump({"schema_version": SCHEMA_VERSION, **{key: plain(value) for key, value in data.items()}}, sys.stdout, indent=2)
+    json.dump(
+        {"schema_version": SCHEMA_VERSION, **{key: plain(value) for key, value in data.items()}}, sys.stdout, indent=2
+    )
     sys.stdout.write("\n")
 
 

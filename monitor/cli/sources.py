@@ -26,7 +26,14 @@ def list_sources(as_json: Json = False) -> None:
             say_json(sources=sources)
             return
         rows = [
-            (s.slug, "on" if s.active else "off", when(s.last_success_at), when(s.next_poll_at), s.failures or "", s.last_error)
+            (
+                s.slug,
+                "on" if s.active else "off",
+                when(s.last_success_at),
+                when(s.next_poll_at),
+                s.failures or "",
+                s.last_error,
+            )
             for s in sources
         ]
         table(["source", "", "last success", "next poll", "failures", "last error"], rows)
@@ -49,7 +56,11 @@ def add(
             fetched, feed = await opened.monitor.ingest.look(url)
         title = name or feed.title or fetched.final_url
         source = Source(
-            slug=slug or slugify(title), name=title, url=fetched.moved_to or url, pages=pages, interval=timedelta(minutes=minutes)
+            slug=slug or slugify(title),
+            name=title,
+            url=fetched.moved_to or url,
+            pages=pages,
+            interval=timedelta(minutes=minutes),
         )
         added = await opened.monitor.storage.sources.add(source)
         say(f"added {added.slug}: {added.name}, {len(feed.entries)} entries now")
@@ -58,9 +69,7 @@ def add(
 
 
 @app.command()
-def test(
-    which: Annotated[str, typer.Argument(help="A source's slug, or any address.")], as_json: Json = False
-) -> None:
+def test(which: Annotated[str, typer.Argument(help="A source's slug, or any address.")], as_json: Json = False) -> None:
     """Fetch and parse without storing anything: what would a poll find?"""
 
     async def body(opened: Opened) -> None:

@@ -28,7 +28,7 @@ GONE = 410
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ingest:
-    """Sources in, stored and matched articles out. Every failure is recorded where an admin sees it, with its next try."""
+    """Sources in, stored and matched articles out. Every failure is recorded where an admin sees it."""
 
     storage: Storage
     fetcher: Fetcher
@@ -41,7 +41,9 @@ class Ingest:
     async def refresh(self, source: Source) -> Poll:
         """One visit to a claimed source. Raises nothing: what went wrong is the poll's outcome."""
         started = time.monotonic()
-        async with kept(lambda: self.storage.sources.renew(source.id, source.epoch, self.now() + self.lease), self.lease):
+        async with kept(
+            lambda: self.storage.sources.renew(source.id, source.epoch, self.now() + self.lease), self.lease
+        ):
             try:
                 fetched = await self.fetcher.get(source.url, validators=source.validators)
                 feed = None if fetched.unchanged else await self._parse(fetched)
@@ -58,22 +60,25 @@ class Ingest:
     async def look_at_page(self, url: str) -> Article:
         """Fetch and parse one article page without storing anything. Raises FetchError or ParseError."""
         page = await self.fetcher.get(url, robots=True)
-        return await self.sandbox.run(
-            parse_article, page.body, url=page.final_url, content_type=page.content_type
-        )
+        return await self.sandbox.run(parse_article, page.body, url=page.final_url, content_type=page.content_type)
 
     async def read_page(self, task: PageTask) -> None:
         """Replace what the feed said of an article by what its page says. Raises nothing; failures are tried again."""
-        try:
-            page = await self.fetcher.get(task.entry.url or task.article.url, robots=True)
-            article = await self.sandbox.run(
-                parse_article, page.body, url=page.final_url, content_type=page.content_type, entry=task.entry
-            )
-        except Exception as error:  # the boundary: the article stays, with what its feed said
-            await self._page_failed(task, error)
-            return
+        async with kept(lambda: self.storage.articles.renew_page(task, self.now() + self.lease), self.lease):
+            try:
+                page = await self.fetcher.get(task.url, robots=True)
+                article = await self.sandbox.run(
+                    parse_article, page.body, url=page.final_url, content_type=page.content_type, entry=task.entry
+                )
+            except Exception as error:  # the boundary: the article stays, with what its feed said
+                await self._page_failed(task, error)
+                return
         article = replace(
-            article, id=task.article.id, key=task.article.key, source_id=task.article.source_id, source_slug=task.article.source_slug
+            article,
+            id=task.article.id,
+            key=task.article.key,
+            source_id=task.article.source_id,
+            source_slug=task.article.source_slug,
         )
         matches = self.matcher.match(article)
         if await self.storage.articles.page_saved(task, article, matches, self.now()):
@@ -111,7 +116,12 @@ class Ingest:
             detail=_remarks(feed),
         )
         next_poll_at = schedule.next_poll(
-            source, now, failures=0, max_age=fetched.max_age, ttl=feed.ttl if feed else None, jitter=random.random()  # noqa: S311
+            source,
+            now,
+            failures=0,
+            max_age=fetched.max_age,
+            ttl=feed.ttl if feed else None,
+            jitter=random.random(),  # noqa: S311
         )
         moves = source.moves + 1 if fetched.moved_to else 0
         moved = fetched.moved_to if moves >= MOVES_BEFORE_NEW_ADDRESS else None
@@ -135,7 +145,11 @@ class Ingest:
         poll = Poll(source_id=source.id, at=now, outcome=type(error).__name__, seconds=seconds, detail=detail)
         failures = source.failures + 1
         next_poll_at = schedule.next_poll(
-            source, now, failures=failures, retry_after=_retry_after(error), jitter=random.random()  # noqa: S311
+            source,
+            now,
+            failures=failures,
+            retry_after=_retry_after(error),
+            jitter=random.random(),  # noqa: S311
         )
         await self.storage.sources.finish(source, poll, next_poll_at=next_poll_at)
         log.warning("failed source=%s failures=%d next=%s reason=%s", source.slug, failures, next_poll_at, detail)
@@ -146,7 +160,7 @@ class Ingest:
         subject = f"source:{source.slug}"
         if isinstance(error, FetchStatus) and error.status == GONE:
             await self.storage.sources.set_active(source.slug, False)
-            text = f"{source.name} says that it is gone for good (410); it is no longer polled. Its address was {source.url}."
+            text = f"{source.name} says that it is gone for good (410) and is no longer polled. It was at {source.url}."
             await self.storage.notices.raise_once(subject, "gone", Level.ERROR, text, now)
         elif failures >= FAILURES_BEFORE_NOTICE or isinstance(error, FetchRefused):
             text = f"{source.name} could not be read {failures} times in a row: {detail}"
@@ -173,7 +187,9 @@ def _retry_after(error: Exception) -> float | None:
 
 def _is_client_error(error: Exception) -> bool:
     """The server says that asking again is no use (404, 410, 451 …); 403, 408, 425 and 429 may pass."""
-    return isinstance(error, FetchStatus) and 400 <= error.status < 500 and error.status not in {400, 403, 408, 425, 429}
+    return (
+        isinstance(error, FetchStatus) and 400 <= error.status < 500 and error.status not in {400, 403, 408, 425, 429}
+    )
 
 
 def _remarks(feed: Feed | None) -> str:

@@ -14,7 +14,9 @@ from monitor.model import Delivery, Level, Poll, Source
 from monitor.pipeline.ingest import Ingest
 from monitor.pipeline.lane import Lane
 from monitor.pipeline.publish import Publisher
+from monitor.pipeline.readers import Readers
 from monitor.pipeline.send import Sender
+from monitor.pipeline.tuning import Tuning
 from storage import PageTask, Storage
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,8 @@ class Monitor:
         ingest: Ingest,
         publisher: Publisher,
         sender: Sender,
+        readers: Readers,
+        tuning: Tuning,
         matcher: Matcher,
         now: Callable[[], datetime],
         rules: Rules,
@@ -52,6 +56,8 @@ class Monitor:
         self.ingest = ingest
         self.publisher = publisher
         self.sender = sender
+        self.readers = readers
+        self.tuning = tuning
         self.matcher = matcher
         self.now = now
         self.rules = rules

@@ -3,49 +3,144 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from monitor import schedule
-from monitor.digest import Letterhead, Links, compose, render
-from monitor.model import Delivery, Digest, EmptyRule, Found, Level, Message, Period, Subscriber, Subscription
+from monitor.digest import ENOUGH_LABELS, Letterhead, Links, TopicFeedback, compose, learn, render
+from monitor.errors import MonitorError
+from monitor.model import Delivery, Digest, EmptyRule, Level, Message, Period, Subscriber, Subscription, Topic
 from monitor.pipeline.ingest import explain
 from storage import Storage
 
 log = logging.getLogger(__name__)
 
-BATCH = 100  # subscriptions looked at in one go
+BATCH = 500  # subscriptions looked at in one go
 SILENT_PERIODS_BEFORE_SIGN_OF_LIFE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publisher:
-    """Due subscriptions in, frozen messages in the outbox out: one for each (subscription, period), whatever crashes."""
+    """Due subscriptions in, frozen messages in the outbox out: one for each (subscription, period)."""
 
     storage: Storage
     letterhead: Letterhead
     links: Links
     now: Callable[[], datetime]
-    horizon_days: int
+    horizon: timedelta
 
     async def plan_due(self) -> int:
         """Enqueue every digest that is due; the number enqueued. One reader's trouble is noted and delays no other."""
         enqueued = 0
-        while due := await self.storage.readers.due(self.now(), BATCH):
-            progress = 0
-            for subscriber, subscription in due:
-                planned = await self._plan_one(subscriber, subscription)
-                enqueued += planned is not None
-                progress += 1 if planned is not None or planned is None else 0
-            if len(due) < BATCH:
-                break
+        for subscriber, subscription in await self.storage.readers.due(self.now(), BATCH):
+            subject = f"subscription:{subscription.id}"
+            try:
+                enqueued += await self._plan(subscriber, subscription)
+            except Exception as error:  # the boundary: one reader's trouble stays their own; it is due until it is well
+                log.exception("digest failed subscription=%d", subscription.id)
+                text = f"The digest of {subscriber.email} could not be made: {explain(error)}. It is tried again."
+                await self.storage.notices.raise_once(subject, "no-digest", Level.ERROR, text, self.now())
+            else:
+                await self.storage.notices.close(subject, "no-digest", self.now())
         return enqueued
 
-    async def compose(self, subscriber: Subscriber, subscription: Subscription, now: datetime) -> Digest:
-        """The digest that would be sent if it were due now. Stores nothing."""
-        due_at, next_at = schedule.catch_up(subscription, now)
-        return await self._compose(subscriber, subscription, self._period(subscription, due_at), next_at, now)
+    async def send_now(self, subscriber: Subscriber, subscription: Subscription) -> Delivery | None:
+        """Enqueue the digest of the period that is not over yet; its planned date stays for what comes after.
+
+        None when there is nothing new, or another process was first.
+        """
+        now = self.now()
+        start = schedule.previous_due(subscription, subscription.next_digest_at or now)
+        period = Period(key=f"{now:%Y-%m-%dT%H:%M:%S}Z", start=min(start, now), end=now)
+        digest = await self.compose(subscriber, subscription, period, subscription.next_digest_at)
+        return await self._enqueue(digest, subscription.next_digest_at, 0) if digest.items else None
+
+    async def preview(self, subscriber: Subscriber, subscription: Subscription) -> tuple[Digest, Message]:
+        """The digest that would go out now, with all that is new since the last one. Stores nothing."""
+        now = self.now()
+        next_at = subscription.next_digest_at
+        period = schedule.period(subscription, now, schedule.previous_due(subscription, min(next_at or now, now)))
+        digest = await self.compose(subscriber, subscription, period, next_at)
+        return digest, self.render(digest)
+
+    async def compose(
+        self, subscriber: Subscriber, subscription: Subscription, period: Period, next_at: datetime | None
+    ) -> Digest:
+        """What this reader was not sent yet, ranked and in order."""
+        now = self.now()
+        readers = self.storage.readers
+        topics = await self.storage.topics.get_many(subscription.topic_ids)
+        return compose(
+            subscriber,
+            subscription,
+            topics,
+            await readers.found(subscription, period, now, self.horizon),
+            period=period,
+            coverage=await readers.coverage(period.start, period.end),
+            last_news=await readers.last_news(subscription.topic_ids),
+            history=await readers.weekly_history(subscription.topic_ids, period.start),
+            feedback=await self._feedback(topics),
+            next_at=next_at,
+            now=now,
+        )
+
+    async def _feedback(self, topics: Sequence[Topic]) -> dict[int, TopicFeedback]:
+        """What readers' judgements teach about each topic, once there are enough of them."""
+        learnt: dict[int, TopicFeedback] = {}
+        for topic in topics:
+            verdicts = {
+                label.article_id: label.verdict for label in reversed(await self.storage.topics.labels(topic.id))
+            }
+            if len(verdicts) < ENOUGH_LABELS:
+                continue
+            articles = await self.storage.articles.get_many(sorted(verdicts))
+            if feedback := learn([(article, verdicts[article.id]) for article in articles]):
+                learnt[topic.id] = feedback
+        return learnt
 
     def render(self, digest: Digest) -> Message:
         return render(digest, self.letterhead, self.links)
+
+    async def _plan(self, subscriber: Subscriber, subscription: Subscription) -> bool:
+        now = self.now()
+        planned = subscription.next_digest_at
+        if planned is None:
+            raise MonitorError("a due subscription has a due time")
+        due_at, next_at = schedule.catch_up(subscription, now)
+        period = schedule.period(subscription, due_at, schedule.previous_due(subscription, planned))
+        digest = await self.compose(subscriber, subscription, period, next_at)
+        silent = 0 if digest.items else subscription.silent_periods + 1
+        if not digest.items and not _sends_empty(subscription, silent):
+            await self.storage.outbox.skip(
+                subscription, expected_next_at=planned, next_at=next_at, silent_periods=silent
+            )
+            log.info("nothing new subscription=%d period=%s", subscription.id, period.key)
+            return False
+        sign_of_life = not digest.items and subscription.empty is EmptyRule.SKIP
+        return await self._enqueue(digest, planned, 0 if sign_of_life else silent) is not None
+
+    async def _enqueue(self, digest: Digest, planned: datetime | None, silent: int) -> Delivery | None:
+        delivery = Delivery(
+            subscription_id=digest.subscription.id,
+            subscriber_id=digest.subscriber.id,
+            period_key=digest.period.key,
+            message=self.render(digest),
+            queued_at=self.now(),
+        )
+        enqueued = await self.storage.outbox.enqueue(
+            delivery,
+            [item.article.id for item in digest.items],
+            expected_next_at=planned,
+            next_at=digest.next_at,
+            silent_periods=silent,
+        )
+        if enqueued:
+            log.info("enqueued delivery=%d period=%s items=%d", enqueued.id, digest.period.key, len(digest.items))
+        return enqueued
+
+
+def _sends_empty(subscription: Subscription, silent: int) -> bool:
+    if subscription.empty is EmptyRule.SKIP:
+        return silent >= SILENT_PERIODS_BEFORE_SIGN_OF_LIFE
+    return subscription.empty is EmptyRule.ALWAYS

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from monitor import schedule
 from monitor.deliver import Breaker, Class, Mailer, classify
-from monitor.errors import DeliveryError, DeliveryInDoubt, DeliveryRefused, RelayUnusable
-from monitor.model import Delivery, Level, SubscriberState
+from monitor.errors import DeliveryError, DeliveryInDoubt, DeliveryRefused, NotFound, RelayUnreachable, RelayUnusable
+from monitor.model import Cadence, Delivery, Level, SubscriberState
 from monitor.pipeline.lane import kept
 from storage import Storage
 
@@ -19,92 +19,131 @@ log = logging.getLogger(__name__)
 RELAY = "relay"  # the subject of notices about the mail server itself
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
     """Claimed deliveries in, settled ones out. A claim is committed before the first byte goes out, and every answer is
-    committed before the connection is used again; so a crash leaves at most the message in hand in doubt.
+    committed before the next message; so a crash leaves at most the messages in hand in doubt.
     """
 
-    storage: Storage
-    mailer: Mailer
-    breaker: Breaker
-    now: Callable[[], datetime]
-    lease: timedelta
+    def __init__(
+        self, *, storage: Storage, mailer: Mailer, now: Callable[[], datetime], lease: timedelta, breaker: Breaker
+    ) -> None:
+        self.breaker = breaker
+        self._told = {"down", "paused"}  # notices that may be open (from before a restart, too)
+        self._storage = storage
+        self._mailer = mailer
+        self._now = now
+        self._lease = lease
 
     async def claim(self, limit: int) -> list[Delivery]:
-        """What may be sent now. Nothing while the breaker is open."""
-        if not self.breaker.closed(self.now()):
+        """What may be sent now: nothing while the breaker is open."""
+        now = self._now()
+        if not self.breaker.closed(now):
             return []
-        return await self.storage.outbox.claim_due(self.now(), limit, self.lease)
+        return await self._storage.outbox.claim_due(now, limit, self._lease)
 
     async def deliver(self, delivery: Delivery) -> None:
-        """Send one claimed delivery and settle it. Raises nothing that the mail server can cause."""
-        async with kept(
-            lambda: self.storage.outbox.renew(delivery.id, delivery.epoch, self.now() + self.lease), self.lease
-        ):
+        """Send one claimed delivery and settle it. Raises nothing that a mail server can cause."""
+        outbox = self._storage.outbox
+        async with kept(lambda: outbox.renew(delivery, self._now() + self._lease), self._lease):
             try:
                 await self._send(delivery)
             except DeliveryInDoubt as error:
-                await self._in_doubt(delivery, error)
-            except RelayUnusable as error:
+                await outbox.in_doubt(delivery, error.reason, self._now())
+                log.warning("in doubt delivery=%d reason=%s", delivery.id, error.reason)
+            except (RelayUnreachable, RelayUnusable) as error:
                 await self._relay_down(delivery, error)
             except DeliveryRefused as error:
                 await self._refused(delivery, error)
             except DeliveryError as error:
                 await self._deferred(delivery, error)
             else:
-                await self.storage.outbox.accepted(delivery, self.now())
-                await self.storage.notices.close(RELAY, "down", self.now())
-                self.breaker.success()
+                await outbox.accepted(delivery, self._now())
+                await self._count(Class.OK)
                 log.info("accepted delivery=%d", delivery.id)
 
     async def _send(self, delivery: Delivery) -> None:
+        """The message, or its compact form where the server finds it too big. Not without the claim."""
+        message = delivery.message
         try:
-            await self.mailer.send(delivery.message)
+            await self._mailer.send(message)
         except DeliveryRefused as error:
-            if classify(error.code, error.status) is not Class.TOO_BIG or not delivery.message.compact:
+            if classify(error.code, error.status) is not Class.TOO_BIG or not message.compact:
                 raise
-            await self.mailer.send(replace(delivery.message, data=delivery.message.compact))
-
-    async def _in_doubt(self, delivery: Delivery, error: DeliveryInDoubt) -> None:
-        await self.storage.outbox.in_doubt(delivery, error.reason, self.now())
-        log.warning("in doubt delivery=%d reason=%s", delivery.id, error.reason)
+            await self._mailer.send(replace(message, data=message.compact))
 
     async def _relay_down(self, delivery: Delivery, error: DeliveryError) -> None:
         """The relay's own trouble: nobody's message ages by it, and the rest waits until it works again."""
-        now = self.now()
+        now = self._now()
         self.breaker.trip(now)
-        retry_at = schedule.relay_retry(now)
-        await self.storage.outbox.deferred(delivery, error.reason, retry_at, now, ages=False)
-        text = f"The mail server does not take our mail: {error.reason}. Nothing is lost; the outbox is tried again."
-        await self.storage.notices.raise_once(RELAY, "down", Level.ERROR, text, now)
-        log.error("relay unusable reason=%s", error.reason)
+        retry_at = self.breaker.open_until or now
+        await self._storage.outbox.deferred(delivery, error.reason, retry_at, now, counts=False)
+        text = (
+            f"The mail server does not take our mail: {error.reason}. Nothing is lost; it is tried every few minutes."
+        )
+        await self._tell_of_relay("down", text)
+        log.error("relay down reason=%s", error.reason)
 
     async def _refused(self, delivery: Delivery, error: DeliveryRefused) -> None:
-        now = self.now()
         kind = classify(error.code, error.status)
-        await self.storage.outbox.failed(delivery, error.reason, now)
-        self.breaker.failure(now, hard=kind is Class.HARD_BOUNCE)
+        await self._storage.outbox.failed(delivery, error.reason, self._now())
+        await self._count(kind)
         log.warning("refused delivery=%d class=%s reason=%s", delivery.id, kind.value, error.reason)
         if kind is Class.HARD_BOUNCE:
-            await self.storage.readers.set_state(delivery.subscriber_id, SubscriberState.SUSPENDED, error.reason)
-            text = f"A reader's address does not exist any more and was suspended: {error.reason}"
-            await self.storage.notices.raise_once(f"reader:{delivery.subscriber_id}", "bounced", Level.WARNING, text, now)
+            await self._suspend(delivery.subscriber_id, error.reason)
         else:
-            text = f"A message was refused for good, not for its reader's fault: {error.reason}. See `monitor outbox list`."
-            await self.storage.notices.raise_once(f"delivery:{delivery.id}", "refused", Level.ERROR, text, now)
+            text = f"A message was refused, not for its reader's fault: {error.reason}. See `monitor outbox list`."
+            await self._tell(delivery, "refused", text)
 
     async def _deferred(self, delivery: Delivery, error: DeliveryError) -> None:
-        now = self.now()
-        if error.code is None:  # never got an answer about this message: the relay cannot be reached
-            await self._relay_down(delivery, error)
-            return
-        self.breaker.failure(now, hard=False)
-        retry_at = schedule.next_send(delivery.attempts, delivery.first_tried_at or now, now)
+        now = self._now()
+        await self._count(Class.RETRY)
+        retry_at = schedule.next_send(
+            delivery.attempts,
+            delivery.first_tried_at,
+            now,
+            give_up_after=schedule.give_up_after(await self._cadence(delivery)),
+        )
         if retry_at is None:
-            await self.storage.outbox.failed(delivery, f"given up after {delivery.attempts} tries: {error.reason}", now)
-            text = f"A message was put off too often and given up: {error.reason}. See `monitor outbox list`."
-            await self.storage.notices.raise_once(f"delivery:{delivery.id}", "given-up", Level.ERROR, text, now)
+            reason = f"given up after {delivery.attempts} tries: {error.reason}"
+            await self._storage.outbox.failed(delivery, reason, now)
+            await self._tell(delivery, "given-up", f"A message was {reason}. See `monitor outbox list`.")
             return
-        await self.storage.outbox.deferred(delivery, error.reason, retry_at, now)
+        await self._storage.outbox.deferred(delivery, error.reason, retry_at, now)
         log.warning("deferred delivery=%d until=%s reason=%s", delivery.id, retry_at, error.reason)
+
+    async def _count(self, outcome: Class) -> None:
+        """Let the breaker know, and the admin if it opens; an answer at all says that the relay is there."""
+        now = self._now()
+        if outcome is Class.OK:
+            self.breaker.success()
+        else:
+            self.breaker.failure(now, hard=outcome is Class.HARD_BOUNCE)
+        if not self.breaker.closed(now):
+            text = f"Sending is paused until {self.breaker.open_until:%H:%M} UTC: {self.breaker.reason}."
+            await self._tell_of_relay("paused", text)
+        elif outcome is Class.OK and self._told:
+            for code in self._told:
+                await self._storage.notices.close(RELAY, code, now)
+            self._told.clear()
+
+    async def _tell_of_relay(self, code: str, text: str) -> None:
+        self._told.add(code)
+        await self._storage.notices.raise_once(RELAY, code, Level.ERROR, text, self._now())
+
+    async def _suspend(self, subscriber_id: int, reason: str) -> None:
+        reader = await self._storage.readers.get_by_id(subscriber_id)
+        suspended = replace(reader, state=SubscriberState.SUSPENDED, state_reason=reason)
+        await self._storage.readers.update(suspended)
+        text = f"The address of {reader.email} does not exist any more; the reader is suspended: {reason}"
+        await self._storage.notices.raise_once(f"reader:{reader.id}", "bounced", Level.WARNING, text, self._now())
+
+    async def _tell(self, delivery: Delivery, code: str, text: str) -> None:
+        await self._storage.notices.raise_once(f"delivery:{delivery.id}", code, Level.ERROR, text, self._now())
+
+    async def _cadence(self, delivery: Delivery) -> Cadence:
+        if delivery.subscription_id is None:
+            return Cadence.DAILY  # a confirmation is of no use after a day
+        try:
+            return (await self._storage.readers.subscription(delivery.subscription_id)).cadence
+        except NotFound:
+            return Cadence.DAILY

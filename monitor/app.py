@@ -1,0 +1,239 @@
+"""The composition root: settings in, a Monitor out. Only here do the parts meet, and only here are settings read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from config import Settings, load, load_sources, load_topics
+from monitor import __version__
+from monitor.deliver import Breaker, MaildirMailer, Mailer, SmtpMailer
+from monitor.digest import Letterhead, Links
+from monitor.errors import ConfigError, FetchError, QueryError
+from monitor.fetch import Fetcher, Limits
+from monitor.match import Matcher, parse_query
+from monitor.model import Source, Topic
+from monitor.pipeline import Ingest, Monitor, Publisher, Readers, Rules, Sender
+from monitor.pipeline.tuning import Tuning
+from monitor.sandbox import Sandbox
+from storage import Storage, exclusive
+from storage import migrate as migrate_storage
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A Monitor with what an entrance needs beside it."""
+
+    monitor: Monitor
+    settings: Settings
+    links: Links
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def settings(path: Path | None = None, **overrides: object) -> Settings:
+    """The settings in force; an override, such as `smtp__host="…"`, wins over everything. Raises ConfigError."""
+    return load(path, overrides)
+
+
+def first_run(settings: Settings) -> tuple[list[Source], list[Topic]]:
+    """What a new installation starts with. Raises ConfigError, also for a topic whose query is wrong."""
+    topics = load_topics()
+    for topic in topics:
+        try:
+            parse_query(topic.query)
+        except QueryError as error:
+            raise ConfigError(f"config/topics.toml: topic {topic.slug}: {error}") from error
+    return load_sources(interval=timedelta(minutes=settings.poll.interval_minutes)), topics
+
+
+def migrate(chosen: Settings) -> bool:
+    """Bring the database to this program's schema; whether that changed anything."""
+    _make_data_dir(chosen.data_dir)
+    return migrate_storage(storage_url(chosen))
+
+
+def storage_url(settings: Settings) -> str:
+    url = settings.storage.url.get_secret_value()
+    return url or f"sqlite:///{settings.data_dir.absolute() / 'monitor.db'}"
+
+
+async def healthy(chosen: Settings) -> bool:
+    """Whether `monitor run` on this machine says that it is well."""
+    web = chosen.web
+    host = "127.0.0.1" if web.host in {"0.0.0.0", "::"} else web.host  # noqa: S104
+    async with Fetcher(user_agent="monitor-healthcheck", allow=frozenset({f"{host}:{web.port}"}), timeout=4) as fetcher:
+        try:
+            return (await fetcher.get(f"http://{host}:{web.port}/healthz")).status == 200
+        except FetchError:
+            return False
+
+
+@contextlib.asynccontextmanager
+async def open_monitor(
+    chosen: Settings, *, exclusively: bool = False, now: Clock = utc_now, first_sources: Sequence[Source] | None = None
+) -> AsyncIterator[Opened]:
+    """Everything put together, migrated and ready. `exclusively`: be the only `monitor run` on this SQLite file.
+
+    `first_sources` are those of a first run, instead of config/sources.toml.
+
+    Raises ConfigError for a data directory, StorageError for a database that cannot be used.
+    """
+    _make_data_dir(chosen.data_dir)
+    url = storage_url(chosen)
+    async with contextlib.AsyncExitStack() as stack:
+        if exclusively:
+            stack.enter_context(exclusive(url))
+        await asyncio.to_thread(migrate_storage, url)
+        storage = await stack.enter_async_context(Storage.open(url))
+        await _first_run(chosen, storage, now(), first_sources)
+        fetcher = await stack.enter_async_context(_fetcher(chosen))
+        sandbox = Sandbox(workers=chosen.parse.workers, timeout=chosen.parse.timeout, memory_mb=chosen.parse.memory_mb)
+        stack.callback(sandbox.close)
+        mailer = _mailer(chosen)
+        stack.push_async_callback(mailer.aclose)
+        links = Links(chosen.web.base_url, _secret(chosen))
+        yield Opened(_monitor(chosen, storage, fetcher, sandbox, mailer, links, now), chosen, links)
+
+
+def _monitor(
+    chosen: Settings,
+    storage: Storage,
+    fetcher: Fetcher,
+    sandbox: Sandbox,
+    mailer: Mailer,
+    links: Links,
+    now: Clock,
+) -> Monitor:
+    matcher = Matcher()
+    letterhead = _letterhead(chosen)
+    lease = timedelta(seconds=chosen.run.lease_seconds)
+    ingest = Ingest(
+        storage=storage,
+        fetcher=fetcher,
+        sandbox=sandbox,
+        matcher=matcher,
+        now=now,
+        lease=lease,
+        max_entries=chosen.poll.max_entries,
+    )
+    publisher = Publisher(
+        storage=storage,
+        letterhead=letterhead,
+        links=links,
+        now=now,
+        horizon=timedelta(days=chosen.digest.horizon_days),
+    )
+    sender = Sender(storage=storage, mailer=mailer, now=now, lease=lease, breaker=Breaker())
+    return Monitor(
+        storage=storage,
+        ingest=ingest,
+        publisher=publisher,
+        sender=sender,
+        readers=Readers(storage=storage, letterhead=letterhead, links=links, now=now),
+        tuning=Tuning(storage=storage, now=now),
+        matcher=matcher,
+        now=now,
+        rules=Rules(
+            tick=chosen.run.tick_seconds,
+            drain=chosen.run.drain_seconds,
+            lease=lease,
+            resend_in_doubt=chosen.mail.in_doubt == "resend",
+            retention_days=chosen.storage.retention_days,
+            sources_at_once=chosen.poll.batch,
+            pages_at_once=chosen.poll.page_batch,
+            messages_at_once=chosen.smtp.connections,
+        ),
+    )
+
+
+def _fetcher(chosen: Settings) -> Fetcher:
+    contact = chosen.fetch.contact or "no contact given"
+    return Fetcher(
+        user_agent=f"MedicalNewsMonitor/{__version__} ({contact})",
+        allow=frozenset(chosen.fetch.allow),
+        in_flight=chosen.fetch.in_flight,
+        host_delay=chosen.fetch.host_delay,
+        timeout=chosen.fetch.timeout,
+        limits=Limits(wire=chosen.fetch.max_bytes, unpacked=chosen.fetch.max_unpacked_bytes),
+    )
+
+
+def _mailer(chosen: Settings) -> Mailer:
+    smtp = chosen.smtp
+    if not smtp.host:
+        return MaildirMailer(chosen.data_dir / "maildir")
+    token = smtp.oauth_token.get_secret_value()
+    return SmtpMailer(
+        host=smtp.host,
+        port=smtp.port,
+        security=smtp.security,
+        username=smtp.username,
+        password=smtp.password.get_secret_value(),
+        oauth_token=(lambda: token) if token else None,
+        timeout=smtp.timeout,
+        connections=smtp.connections,
+        messages_per_connection=smtp.messages_per_connection,
+        messages_per_minute=smtp.messages_per_minute or None,
+        local_hostname=chosen.digest.list_domain,
+    )
+
+
+def _letterhead(chosen: Settings) -> Letterhead:
+    digest = chosen.digest
+    return Letterhead(
+        sender=digest.sender,
+        sender_name=digest.sender_name,
+        reply_to=digest.reply_to,
+        bounce_address=digest.bounce_address,
+        list_domain=digest.list_domain,
+        postal_address=digest.postal_address,
+        contact=chosen.fetch.contact,
+        version=__version__,
+    )
+
+
+async def _first_run(chosen: Settings, storage: Storage, now: datetime, own: Sequence[Source] | None) -> None:
+    if await storage.sources.list() or await storage.topics.list():
+        return
+    sources, topics = first_run(chosen)
+    await storage.sources.import_first_run(sources if own is None else own, topics, now)
+
+
+def _make_data_dir(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o750)
+    except OSError as error:
+        raise ConfigError(
+            f"the data directory {path} cannot be made ({error.strerror}); set MONITOR_DATA_DIR"
+        ) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigError(f"the data directory {path} is not writable for user {os.geteuid()}; set MONITOR_DATA_DIR")
+
+
+def _secret(chosen: Settings) -> str:
+    """The signing key: as set, or made once and kept where only we may read it."""
+    if given := chosen.secret_key.get_secret_value():
+        return given
+    path = chosen.data_dir / "secret.key"
+    if not path.exists():
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48), encoding="ascii")
+        with contextlib.suppress(FileExistsError):  # another process was first: its key counts
+            os.link(draft, path)
+        draft.unlink()
+    key = path.read_text(encoding="ascii").strip()
+    if not key:
+        raise ConfigError(f"{path} is empty; delete it (old links in mail will end) or set MONITOR_SECRET_KEY_FILE")
+    return key

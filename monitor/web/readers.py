@@ -1,0 +1,326 @@
+"""A reader's own pages, opened by signed links from mail. They need no login and no script.
+
+A GET never changes anything: mail gateways open every link. The page it shows has one button, and that POSTs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, time
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import PlainTextResponse
+
+from monitor import schedule
+from monitor.app import Opened
+from monitor.digest import Claim, Purpose, atom_feed, cite_text, to_bibtex, to_csl_json, to_ris
+from monitor.errors import LinkError, MonitorError, NotFound
+from monitor.model import Article, Cadence, EmptyRule, Subscriber, Subscription
+from monitor.pipeline.readers import own
+from monitor.web.pages import page
+
+router = APIRouter(default_response_class=Response)
+
+REASONS = ("wrong topic", "duplicate", "low quality", "already known")
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+ONE_CLICK = f"/{Purpose.UNSUBSCRIBE}/"
+
+
+def is_one_click(request: Request) -> bool:
+    """RFC 8058: a mail provider's POST, from anywhere, with no cookie and no session."""
+    return request.url.path.startswith(ONE_CLICK)
+
+
+def _opened(request: Request) -> Opened:
+    opened: Opened = request.app.state.opened
+    return opened
+
+
+async def _claimed(request: Request, purpose: Purpose, token: str) -> tuple[Opened, Claim, Subscriber]:
+    """What the link says and the reader it speaks for. Raises LinkError for a forged, expired or revoked one."""
+    opened = _opened(request)
+    claim = opened.links.read(purpose, token, now=opened.monitor.now())
+    try:
+        reader = await opened.monitor.storage.readers.get_by_id(claim.subscriber_id)
+    except NotFound as error:
+        raise LinkError("this link is no longer valid") from error
+    claim.check(reader)
+    return opened, claim, reader
+
+
+async def _subscription(opened: Opened, claim: Claim, reader: Subscriber) -> Subscription:
+    return own(claim.subscription_id, await opened.monitor.storage.readers.subscriptions(reader.id))
+
+
+# --- signing up -----------------------------------------------------------------------------------------------
+
+
+@router.get("/signup")
+async def signup_form(request: Request) -> Response:
+    topics = await _opened(request).monitor.storage.topics.list(active=True)
+    return page("signup.html", topics=topics, weekdays=WEEKDAYS)
+
+
+@router.post("/signup")
+async def signup(
+    request: Request,
+    email: Annotated[str, Form(max_length=254)],
+    topics: Annotated[list[str], Form()],
+    name: Annotated[str, Form(max_length=200)] = "",
+    timezone: Annotated[str, Form(max_length=64)] = "UTC",
+    cadence: Annotated[Cadence, Form()] = Cadence.WEEKLY,
+) -> Response:
+    monitor = _opened(request).monitor
+    known = {topic.slug: topic.id for topic in await monitor.storage.topics.list(active=True)}
+    chosen = tuple(known[slug] for slug in topics if slug in known)
+    if not chosen:
+        raise MonitorError("choose at least one topic")
+    wanted = Subscription(subscriber_id=0, topic_ids=chosen, cadence=cadence, timezone=str(schedule.timezone(timezone)))
+    await monitor.readers.sign_up(email, name, wanted)
+    text = (
+        "If this address is new here, a mail with a link is on its way to it. Nothing is sent until you confirm there."
+    )
+    return page("message.html", title="Look into your mailbox", text=text)
+
+
+@router.get("/confirm/{token}")
+async def confirm_form(request: Request, token: str) -> Response:
+    _, _, reader = await _claimed(request, Purpose.CONFIRM, token)
+    return page(
+        "button.html", title="Confirm your subscription", text=f"Send digests to {reader.email}?", button="Confirm"
+    )
+
+
+@router.post("/confirm/{token}")
+async def confirm(request: Request, token: str) -> Response:
+    opened, _, reader = await _claimed(request, Purpose.CONFIRM, token)
+    await opened.monitor.readers.confirm(reader)
+    return page("message.html", title="Confirmed", text="Your first digest comes at the next date that you chose.")
+
+
+# --- leaving, pausing -----------------------------------------------------------------------------------------
+
+
+@router.get("/u/{token}")
+async def unsubscribe_form(request: Request, token: str) -> Response:
+    opened, claim, reader = await _claimed(request, Purpose.UNSUBSCRIBE, token)
+    topics = await opened.monitor.readers.topics_of([await _subscription(opened, claim, reader)])
+    return page("unsubscribe.html", email=reader.email, topics=list(topics.values()))
+
+
+@router.post("/u/{token}")
+async def unsubscribe(request: Request, token: str) -> Response:
+    """One click (RFC 8058) ends the link's subscription, the page's second button all. Always 200, no redirect."""
+    opened, claim, reader = await _claimed(request, Purpose.UNSUBSCRIBE, token)
+    form = await request.form(max_files=0, max_fields=10)
+    everything = form.get("all") == "yes"
+    await opened.monitor.readers.unsubscribe(reader, None if everything else claim.subscription_id)
+    return page("message.html", title="Unsubscribed", text="You will get no more of these digests.")
+
+
+@router.get("/pause/{token}")
+async def pause_form(request: Request, token: str) -> Response:
+    opened, claim, reader = await _claimed(request, Purpose.PAUSE, token)
+    subscription = await _subscription(opened, claim, reader)
+    return page("pause.html", until=subscription.paused_until)
+
+
+@router.post("/pause/{token}")
+async def pause(request: Request, token: str, until: Annotated[str, Form(max_length=10)] = "") -> Response:
+    opened, claim, reader = await _claimed(request, Purpose.PAUSE, token)
+    subscription = await _subscription(opened, claim, reader)
+    day = _date(until)
+    await opened.monitor.readers.pause(subscription, day)
+    text = (
+        f"No digest before {day:%-d %B %Y}; what is found until then comes after it." if day else "Your digests go on."
+    )
+    return page("message.html", title="Paused" if day else "Not paused", text=text)
+
+
+# --- preferences ----------------------------------------------------------------------------------------------
+
+
+@router.get("/preferences/{token}")
+async def preferences_form(request: Request, token: str) -> Response:
+    opened, _, reader = await _claimed(request, Purpose.PREFERENCES, token)
+    storage = opened.monitor.storage
+    return page(
+        "preferences.html",
+        reader=reader,
+        subscriptions=await storage.readers.subscriptions(reader.id),
+        topics=await storage.topics.list(active=True),
+        weekdays=WEEKDAYS,
+        address_action=f"/{Purpose.PREFERENCES}/{token}/address",
+    )
+
+
+@router.post("/preferences/{token}")
+async def preferences(request: Request, token: str) -> Response:
+    """Store one subscription's form. Raises MonitorError that names the field."""
+    opened, _, reader = await _claimed(request, Purpose.PREFERENCES, token)
+    form = await request.form(max_files=0, max_fields=500)
+    number = str(form.get("subscription", ""))
+    old = own(int(number) if number.isdecimal() else 0, await opened.monitor.storage.readers.subscriptions(reader.id))
+    allowed = {str(topic.id): topic.id for topic in await opened.monitor.storage.topics.list(active=True)}
+    chosen = tuple(allowed[str(value)] for value in form.getlist("topics") if str(value) in allowed)
+    if not chosen:
+        raise MonitorError("choose at least one topic, or unsubscribe")
+    try:
+        changed = replace(
+            old,
+            topic_ids=chosen,
+            cadence=Cadence(str(form.get("cadence", old.cadence))),
+            weekday=min(6, max(0, int(str(form.get("weekday", old.weekday))))),
+            monthday=min(31, max(1, int(str(form.get("monthday", old.monthday))))),
+            at=time.fromisoformat(str(form.get("at", old.at))),
+            timezone=str(schedule.timezone(str(form.get("timezone", old.timezone)))),
+            empty=EmptyRule(str(form.get("empty", old.empty))),
+            max_items=min(200, max(5, int(str(form.get("max_items", old.max_items))))),
+            near_misses=form.get("near_misses") == "yes",
+            repeat=form.get("repeat") == "yes",
+            active=True,
+        )
+    except ValueError as error:
+        raise MonitorError(f"a field has a value that it cannot have: {error}") from error
+    stored = await opened.monitor.readers.change(changed)
+    text = f"Your next digest comes on {stored.next_digest_at:%-d %B %Y at %H:%M} UTC." if stored.next_digest_at else ""
+    return page("message.html", title="Saved", text=text)
+
+
+@router.post("/preferences/{token}/address")
+async def ask_new_address(request: Request, token: str, email: Annotated[str, Form(max_length=254)]) -> Response:
+    opened, _, reader = await _claimed(request, Purpose.PREFERENCES, token)
+    await opened.monitor.readers.ask_new_address(reader, email)
+    text = "A mail with a link is on its way to the new address. Nothing changes until you confirm there."
+    return page("message.html", title="Look into your new mailbox", text=text)
+
+
+@router.get("/address/{token}")
+async def new_address_form(request: Request, token: str) -> Response:
+    _, claim, _ = await _claimed(request, Purpose.ADDRESS, token)
+    return page("button.html", title="Change your address", text=f"Send digests to {claim.email}?", button="Change")
+
+
+@router.post("/address/{token}")
+async def new_address(request: Request, token: str) -> Response:
+    opened, claim, reader = await _claimed(request, Purpose.ADDRESS, token)
+    await opened.monitor.readers.take_new_address(reader, claim.email)
+    return page("message.html", title="Changed", text=f"Digests now go to {claim.email}.")
+
+
+# --- judging --------------------------------------------------------------------------------------------------
+
+
+@router.get("/f/{token}")
+async def feedback_form(request: Request, token: str) -> Response:
+    opened, claim, _ = await _claimed(request, Purpose.FEEDBACK, token)
+    article = await opened.monitor.storage.articles.get(claim.article_id)
+    topics = await opened.monitor.storage.topics.get_many([claim.topic_id])
+    return page(
+        "feedback.html",
+        title=article.title,
+        topic=topics[0].name if topics else "",
+        relevant=claim.verdict == "relevant",
+        reasons=REASONS,
+        recorded=False,
+    )
+
+
+@router.post("/f/{token}")
+async def feedback(
+    request: Request,
+    token: str,
+    reason: Annotated[str, Form(max_length=200)] = "",
+    undo: Annotated[str, Form(max_length=5)] = "",
+) -> Response:
+    opened, claim, reader = await _claimed(request, Purpose.FEEDBACK, token)
+    if claim.verdict is None:
+        raise LinkError("this link is damaged: copy it whole from the mail")
+    if undo:
+        await opened.monitor.readers.unjudge(reader, claim.topic_id, claim.article_id)
+        return page("message.html", title="Taken back", text="Your judgement of this article is forgotten.")
+    await opened.monitor.readers.judge(
+        reader, claim.topic_id, claim.article_id, claim.verdict, reason if reason in REASONS else ""
+    )
+    article = await opened.monitor.storage.articles.get(claim.article_id)
+    topics = await opened.monitor.storage.topics.get_many([claim.topic_id])
+    return page(
+        "feedback.html",
+        title=article.title,
+        topic=topics[0].name if topics else "",
+        relevant=claim.verdict == "relevant",
+        reasons=REASONS,
+        recorded=True,
+    )
+
+
+# --- taking along ---------------------------------------------------------------------------------------------
+
+WRITERS = {
+    "ris": (to_ris, "application/x-research-info-systems"),
+    "bib": (to_bibtex, "application/x-bibtex"),
+    "json": (to_csl_json, "application/vnd.citationstyles.csl+json"),
+}
+
+
+@router.get("/cite/{token}")
+async def cite(request: Request, token: str, style: str = "") -> Response:
+    """One article's citation as a page, or as a file with ?style=ris, bib or json."""
+    opened = _opened(request)
+    claim = opened.links.read(Purpose.CITE, token)
+    article = await opened.monitor.storage.articles.get(claim.article_id)
+    if style in WRITERS:
+        return _download([article], style, f"article-{article.id}")
+    return page(
+        "cite.html", article=article, citation=cite_text(article), ris=to_ris([article]), bibtex=to_bibtex([article])
+    )
+
+
+@router.get("/view/{token}")
+async def view(request: Request, token: str, style: str = "") -> Response:
+    """The web view of a digest: exactly what was mailed; or its citations with ?style=ris, bib or json."""
+    opened, claim, reader = await _claimed(request, Purpose.VIEW, token)
+    for sent in await opened.monitor.storage.outbox.digests(reader.id, limit=1000):
+        if sent.delivery.subscription_id == claim.subscription_id and sent.delivery.period_key == claim.period_key:
+            break
+    else:
+        raise LinkError("this digest is not kept any more")
+    if style in WRITERS:
+        articles = await opened.monitor.storage.articles.get_many(sent.article_ids)
+        return _download(articles, style, f"digest-{claim.period_key}")
+    # styles on the cells are what mail needs; scripts stay forbidden, and the sandbox has no origin
+    csp = (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; "
+        "sandbox allow-popups allow-top-navigation-by-user-activation"
+    )
+    return Response(sent.delivery.message.html, media_type="text/html", headers={"Content-Security-Policy": csp})
+
+
+@router.get("/feed/{token}")
+async def personal_feed(request: Request, token: str) -> Response:
+    """The reader's last digests as an Atom feed (RFC 4287)."""
+    opened, _, reader = await _claimed(request, Purpose.FEED, token)
+    storage = opened.monitor.storage
+    articles: list[Article] = []
+    for sent in await storage.outbox.digests(reader.id, limit=10):
+        articles += await storage.articles.get_many(sent.article_ids)
+    feed = atom_feed("Your medical news", opened.links.feed(reader), articles, updated=opened.monitor.now())
+    return Response(feed, media_type="application/atom+xml")
+
+
+def _download(articles: Sequence[Article], style: str, name: str) -> Response:
+    write, media_type = WRITERS[style]
+    safe = "".join(c if c.isalnum() or c in "-." else "-" for c in name)
+    headers = {"Content-Disposition": f'attachment; filename="{safe}.{style}"'}
+    return PlainTextResponse(write(articles), media_type=media_type, headers=headers)
+
+
+def _date(text: str) -> date | None:
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise MonitorError(f"{text!r} is not a date: write it like 2026-12-24") from error
