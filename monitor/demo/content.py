@@ -25,6 +25,7 @@ class SampleArticle:
 
     `body` holds blocks: paragraphs, "## " headings and "- " lists, with *italics* and [tagged words] inside.
     `page` says how its address answers: "full", "stub" (a paywall instead of the text) or "missing" (404).
+    `topics` are the slugs of config/topics.toml that a careful reader would file it under: the truth to test against.
     `again_at`: from then on the feed lists it a second time, under a tracking parameter and a new guid.
     """
 
@@ -48,6 +49,7 @@ class SampleArticle:
     figure: str = ""
     page: Literal["full", "stub", "missing"] = "full"
     cited_url: str = ""
+    topics: tuple[str, ...] = ()
     again_at: datetime | None = None
 
     @property
@@ -81,6 +83,7 @@ def _article(site: str, row: dict[str, Any], start: datetime) -> SampleArticle:
         appears_at=appears_at,
         body=tuple(block.strip() for block in fields.pop("body").split("\n\n") if block.strip()),
         authors=tuple(fields.pop("authors", ())),
+        topics=tuple(fields.pop("topics", ())),
         trail=tuple(fields.pop("trail", ())),
         second_trail=tuple(fields.pop("second_trail", ())),
         more=fields.pop("more", "").replace("{year}", str(published.year)),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import socket
+import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -147,7 +148,9 @@ class _Server(ThreadingHTTPServer):
                     connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up early is no news here."""
+        """A client that hangs up early is no news here; anything else is a fault of ours."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
