@@ -39,6 +39,8 @@ def classify(code: int | None, status: str = "") -> Class:
         return Class.RELAY
     if status in _TOO_BIG or (code == 552 and status != "5.2.2"):
         return Class.TOO_BIG
+    if status.startswith("4."):  # "550 4.4.7 expired": final, but for a reason that might have passed
+        return Class.SOFT_BOUNCE
     group = status.rpartition(".")[0]
     if group == "5.1":
         return Class.POLICY if status in _OUR_ADDRESS else Class.HARD_BOUNCE
