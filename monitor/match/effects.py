@@ -20,8 +20,9 @@ from monitor.model import And, AtLeast, Near, Not, Or, Query, Term, Topic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TermEffect:
-    """`found`: matched articles that hold the term. `alone`: those of them that match by it only. `removed`: articles
-    that match without the term and not with it. `excludes`: it stands behind NOT, or weighs against.
+    """`found`: articles that hold the term and match, or would match if nothing were excluded. `alone`: those that
+    match by it only. `removed`: those that match without it and not with it. `excludes`: it stands behind NOT, or
+    weighs against.
     """
 
     term: str
@@ -92,6 +93,13 @@ class Effects:
         self._by_term: dict[tuple[Query, bool], _Term] = {}
         self._tree = self._grow(query, excludes=False) if query is not None else None
         self._weighted = [self._weigh(part, weight) for part, weight in weighted]
+        self._excluding = {
+            number
+            for term in self._terms
+            if term.excludes
+            for number in (term.atom, *term.inside)
+            if number is not None
+        }
         self._found_by = _ByNeedle((term, term.plan) for term in self._terms)
         self._true_by = _ByNeedle((number, atom.plan) for number, atom in enumerate(self._atoms))
 
@@ -103,9 +111,12 @@ class Effects:
         if not found:
             return
         true = set(self._true_by.of(reading))
-        weight = sum(term.weight for term in self._weighted if term.plan.holds(reading))
+        weights = [term.weight for term in self._weighted if term.plan.holds(reading)]
+        if not holds and not self._allowed(true, weights):
+            return
+        weight = sum(weights)
         for term in found:
-            term.found += holds or term.excludes
+            term.found += 1
             without = self._without(term, true, weight, reading)
             term.alone += holds and not without
             term.removed += without and not holds
@@ -118,6 +129,12 @@ class Effects:
             )
             for term in self._terms
         )
+
+    def _allowed(self, true: set[int], weights: list[float]) -> bool:
+        """Would the topic match if nothing were excluded?"""
+        if self._tree is not None and not _is_true(self._tree, true - self._excluding):
+            return False
+        return not self._weighted or round(sum(w for w in weights if w > 0), 9) >= self._topic.threshold
 
     def _in_scope(self, reading: Reading) -> bool:
         topic = self._topic
