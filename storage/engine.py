@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import QueuePool
 
 from monitor.errors import StorageError
@@ -49,6 +50,10 @@ class Database:
     async def write(self, change: Callable[[sa.Connection], T]) -> T:
         """Run `change` in one transaction: all of it is durable when this returns, or nothing happened."""
         return await _in(self._write_threads, lambda: _run(self.writer, change))
+
+    async def tidy(self) -> None:
+        """SQLite: cut the write-ahead log, refresh the planner's figures."""
+        await _in(self._write_threads, lambda: _tidy(self.writer))
 
     async def close(self) -> None:
         """Let running transactions end, then close every connection."""
@@ -147,10 +152,10 @@ def _engines(url: sa.URL) -> tuple[sa.Engine, sa.Engine]:
             max_overflow=READERS,
             connect_args={"connect_timeout": 10},
         )
+        event.listen(engine, "before_cursor_execute", _clean_parameters, retval=True)
         return engine, engine
-    return _sqlite(url, "BEGIN IMMEDIATE", size=1, pragmas=()), _sqlite(
-        url, "BEGIN", size=READERS, pragmas=("query_only=on",)
-    )
+    reader = _sqlite(url, "BEGIN", size=READERS, pragmas=("query_only=on",))
+    return _sqlite(url, "BEGIN IMMEDIATE", size=1, pragmas=()), reader
 
 
 def _sqlite(url: sa.URL, begin: str, *, size: int, pragmas: tuple[str, ...]) -> sa.Engine:
@@ -162,6 +167,8 @@ def _sqlite(url: sa.URL, begin: str, *, size: int, pragmas: tuple[str, ...]) -> 
         pool_timeout=60,
         connect_args={"timeout": LOCK_SECONDS, "check_same_thread": False},
     )
+
+    event.listen(engine, "before_cursor_execute", _clean_parameters, retval=True)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -187,6 +194,28 @@ def _sqlite(url: sa.URL, begin: str, *, size: int, pragmas: tuple[str, ...]) -> 
     return engine
 
 
+def _clean_parameters(
+    _db: object, _cursor: object, statement: str, parameters: Any, _context: object, executemany: bool
+) -> tuple[str, Any]:
+    """Whatever way a text comes in, it is one that both databases can keep."""
+    return statement, [_cleaned(row) for row in parameters] if executemany else _cleaned(parameters)
+
+
+def _cleaned(row: Any) -> Any:
+    if isinstance(row, dict):
+        return {name: clean(value) if isinstance(value, str) else value for name, value in row.items()}
+    return tuple([clean(value) if isinstance(value, str) else value for value in row])
+
+
+def clean(text: str) -> str:
+    """Without NUL and lone surrogates: no database keeps them, and feeds hold both."""
+    if "\x00" in text:
+        text = text.replace("\x00", "")
+    if not text.isascii():
+        text = text.encode("utf-8", "ignore").decode("utf-8")
+    return text
+
+
 async def _in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(threads, work)
 
@@ -201,6 +230,15 @@ def _run(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
                 continue
             raise StorageError(explain(error, engine.url)) from error
     raise AssertionError("unreachable")
+
+
+def _tidy(engine: sa.Engine) -> None:
+    raw = engine.raw_connection()  # not in a transaction: a checkpoint cannot run in one
+    try:
+        for pragma in ("optimize", "wal_checkpoint(truncate)"):
+            raw.cursor().execute(f"pragma {pragma}")
+    finally:
+        raw.close()
 
 
 def explain(error: exc.DBAPIError, url: sa.URL) -> str:
@@ -225,3 +263,22 @@ _ADVICE = (
     ("password authentication failed", "check user and password in MONITOR_STORAGE__URL"),
     ("connection", "check that PostgreSQL runs there and can be reached"),
 )
+
+
+def insert_into(db: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that knows ON CONFLICT, in this database's words.
+
+    Never give one statement two rows of the same key (PostgreSQL refuses), and give rows in the order of their keys
+    (two workers that lock the same rows in different orders deadlock).
+    """
+    return postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def changed(result: sa.CursorResult[Any]) -> bool:
+    return result.rowcount > 0
+
+
+def chunks(items: Sequence[T], size: int = 1_000) -> Iterator[Sequence[T]]:
+    """Pieces that fit into one IN (...)."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import event, exc
+from sqlalchemy.pool import NullPool
+
+from monitor.errors import StorageError
+from storage import search
+from storage.engine import check_directory, checked_url, explain, sqlite_path
+
+_ADVISORY_LOCK = 0x6D6F6E69746F72  # "monitor"
 
 
 class SchemaState(StrEnum):
@@ -15,17 +32,42 @@ class SchemaState(StrEnum):
 
 
 def schema_state(url: str) -> SchemaState:
-    """Raises StorageError when the database cannot be reached."""
-    raise NotImplementedError
+    """Raises StorageError when the database cannot be reached. Makes no file that is not there."""
+    parsed = checked_url(url)
+    if parsed.get_backend_name() == "sqlite" and not sqlite_path(parsed).exists():
+        return SchemaState.EMPTY
+    with _connected(parsed) as db:
+        return _state(db)
 
 
 def migrate(url: str) -> bool:
     """Bring the schema up to date; True if there was anything to do. One process does it, others wait for it.
 
-    Each step is one transaction. Raises StorageError for an unwritable directory, a database that cannot be reached, or
-    one made by a newer program.
+    All steps are one transaction. Raises StorageError for an unwritable directory, a database that cannot be reached,
+    or one made by a newer program.
     """
-    raise NotImplementedError
+    parsed = checked_url(url)
+    is_sqlite = parsed.get_backend_name() == "sqlite"
+    if is_sqlite:
+        check_directory(parsed)
+    with _flock(_beside(parsed, ".migrating")) if is_sqlite else nullcontext(), _connected(parsed) as db:
+        if not is_sqlite:
+            db.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        state = _state(db)
+        if state is SchemaState.NEWER:
+            raise StorageError(newer(url))
+        if state is not SchemaState.CURRENT:
+            command.upgrade(config(db), "head")
+            if is_sqlite and db.exec_driver_sql("pragma foreign_key_check").first():
+                raise StorageError("the migration left rows that point nowhere; nothing was changed, please report it")
+        refolded = search.refold(db)
+        return refolded or state is not SchemaState.CURRENT
+
+
+def newer(url: str) -> str:
+    """The sentence for a database that this program must not touch."""
+    place = checked_url(url).render_as_string(hide_password=True)
+    return f"{place} was made by a newer version of this program: install that version, or restore an older backup"
 
 
 @contextmanager
@@ -34,5 +76,78 @@ def exclusive(url: str) -> Iterator[None]:
 
     Raises StorageError "already running" with the other's pid. The lock ends with the process, however it ends.
     """
-    raise NotImplementedError
-    yield
+    parsed = checked_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        yield
+        return
+    check_directory(parsed)
+    path = _beside(parsed, ".lock")
+    with path.open("a+", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            raise StorageError(
+                f"already running, pid {lock.read().strip() or 'unknown'}: another process uses {sqlite_path(parsed)}."
+                " Stop it, or use PostgreSQL for more than one process"
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def config(db: sa.Connection) -> Config:
+    """Alembic's settings, without a file: the migrations stand in this package."""
+    settings = Config()
+    settings.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    settings.set_main_option("path_separator", "os")
+    settings.attributes["connection"] = db
+    return settings
+
+
+def _state(db: sa.Connection) -> SchemaState:
+    heads = MigrationContext.configure(db).get_current_heads()
+    script = ScriptDirectory.from_config(config(db))
+    if not heads:
+        return SchemaState.EMPTY
+    if set(heads) == set(script.get_heads()):
+        return SchemaState.CURRENT
+    known = {step.revision for step in script.walk_revisions()}
+    return SchemaState.OLD if set(heads) <= known else SchemaState.NEWER
+
+
+@contextmanager
+def _connected(url: sa.URL) -> Iterator[sa.Connection]:
+    """A connection of its own in one transaction, on SQLite with transactional DDL and without foreign keys, which
+    batch migrations (drop and rename) would break.
+    """
+    engine = sa.create_engine(url, poolclass=NullPool)
+    if url.get_backend_name() == "sqlite":
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "begin", lambda db: db.exec_driver_sql("BEGIN IMMEDIATE"))
+    try:
+        with engine.begin() as db:
+            yield db
+    except exc.DBAPIError as error:
+        raise StorageError(explain(error, url)) from error
+    finally:
+        engine.dispose()
+
+
+def _prepare(connection: object, _record: object) -> None:
+    connection.isolation_level = None  # type: ignore[attr-defined]
+    for pragma in ("page_size=8192", "journal_mode=wal", "synchronous=full", "foreign_keys=off", "busy_timeout=30000"):
+        connection.execute(f"pragma {pragma}")  # type: ignore[attr-defined]
+
+
+def _beside(url: sa.URL, ending: str) -> Path:
+    path = sqlite_path(url)
+    return path.with_name(path.name + ending)
+
+
+@contextmanager
+def _flock(path: Path) -> Iterator[None]:
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -7,39 +7,66 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from monitor.model import Level, Notice
-from storage.engine import Repository, reads, writes
+from storage import rows
+from storage import tables as t
+from storage.engine import Repository, changed, insert_into, reads, writes
 from storage.values import AuditEntry
+
+_n = t.notice.c
+_SEVERITY = {Level.ERROR: 0, Level.WARNING: 1, Level.INFO: 2}
 
 
 class Notices(Repository):
     @writes
     def raise_once(self, db: sa.Connection, subject: str, code: str, level: Level, text: str, now: datetime) -> bool:
-        """True if this is news; an open notice of the same subject and code only gets the new text."""
-        raise NotImplementedError
+        """True if this is news; an open notice of the same subject and code only gets the new level and text."""
+        told = {"level": level.value, "text": text}
+        this = sa.and_(_n.subject == subject, _n.code == code, _n.closed_at.is_(None))
+        if changed(db.execute(t.notice.update().where(this).values(told))):
+            return False
+        new = {"subject": subject, "code": code, **told, "raised_at": now}
+        return changed(db.execute(insert_into(db, t.notice).values(new).on_conflict_do_nothing()))
 
     @writes
     def close(self, db: sa.Connection, subject: str, code: str, now: datetime) -> bool:
         """False if none was open."""
-        raise NotImplementedError
+        this = sa.and_(_n.subject == subject, _n.code == code, _n.closed_at.is_(None))
+        return changed(db.execute(t.notice.update().where(this).values(closed_at=now)))
 
     @reads
     def open(self, db: sa.Connection) -> list[Notice]:
         """Worst first, then oldest."""
-        raise NotImplementedError
+        query = t.notice.select().where(_n.closed_at.is_(None)).order_by(_n.raised_at, _n.id)
+        notices = [_to_notice(row) for row in db.execute(query)]
+        return sorted(notices, key=lambda notice: _SEVERITY[notice.level])
 
     @reads
     def recent(self, db: sa.Connection, limit: int = 50) -> list[Notice]:
         """Open or closed, newest first."""
-        raise NotImplementedError
+        query = t.notice.select().order_by(_n.raised_at.desc(), _n.id.desc()).limit(limit)
+        return [_to_notice(row) for row in db.execute(query)]
 
 
 class Audit(Repository):
     @writes
     def append(self, db: sa.Connection, who: str, what: str, before: str, after: str, now: datetime) -> None:
         """Record a change; `before` and `after` are empty where there was or is nothing."""
-        raise NotImplementedError
+        db.execute(t.audit.insert().values(who=who, what=what, before=before, after=after, at=now))
 
     @reads
     def recent(self, db: sa.Connection, limit: int = 50) -> list[AuditEntry]:
         """Newest first."""
-        raise NotImplementedError
+        query = t.audit.select().order_by(t.audit.c.id.desc()).limit(limit)
+        return [AuditEntry(**row._mapping) for row in db.execute(query)]
+
+
+def _to_notice(row: rows.Row) -> Notice:
+    return Notice(
+        id=row.id,
+        subject=row.subject,
+        code=row.code,
+        level=Level(row.level),
+        text=row.text,
+        raised_at=row.raised_at,
+        closed_at=row.closed_at,
+    )

@@ -3,82 +3,153 @@
 from __future__ import annotations
 
 import builtins
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from hashlib import sha256
+from itertools import islice
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from monitor.model import Coverage, Found, Period, Subscriber, SubscriberState, Subscription
-from storage.engine import Repository, reads, writes
+from monitor.errors import NotFound, StorageError
+from monitor.model import (
+    Cadence,
+    Coverage,
+    DeliveryState,
+    Found,
+    Period,
+    Subscriber,
+    SubscriberState,
+    Subscription,
+)
+from storage import matches, rows
+from storage import tables as t
+from storage.coverage import coverage
+from storage.engine import Repository, changed, insert_into, reads, writes
+
+_u = t.subscriber.c
+_n = t.subscription.c
+_m = t.match.c
+_EARLIEST_ZONE = timedelta(hours=14)  # where it is tomorrow first
+_PERIODS = {
+    Cadence.AT_ONCE: timedelta(days=1),
+    Cadence.DAILY: timedelta(days=1),
+    Cadence.WEEKLY: timedelta(days=7),
+    Cadence.MONTHLY: timedelta(days=31),
+}
 
 
 class Readers(Repository):
     @writes
     def add_subscriber(self, db: sa.Connection, subscriber: Subscriber, now: datetime) -> Subscriber:
         """Raises StorageError if the address (in any case) has a subscriber already."""
-        raise NotImplementedError
+        values = {**_of_subscriber(subscriber), "created_at": now}
+        if not changed(db.execute(insert_into(db, t.subscriber).values(values).on_conflict_do_nothing())):
+            raise StorageError(f"{subscriber.email} has a subscriber already")
+        return _by_email(db, subscriber.email)
 
     @reads
     def get(self, db: sa.Connection, email: str) -> Subscriber:
         """By address, in any case. Raises NotFound."""
-        raise NotImplementedError
+        return _by_email(db, email)
 
     @reads
     def get_by_id(self, db: sa.Connection, subscriber_id: int) -> Subscriber:
         """Raises NotFound."""
-        raise NotImplementedError
+        return _by_id(db, subscriber_id)
 
     @reads
     def list(self, db: sa.Connection, state: SubscriberState | None = None) -> builtins.list[Subscriber]:
         """By address."""
-        raise NotImplementedError
+        wanted = sa.true() if state is None else _u.state == state.value
+        return [
+            rows.to_subscriber(row) for row in db.execute(t.subscriber.select().where(wanted).order_by(_u.email_key))
+        ]
 
     @writes
     def update(self, db: sa.Connection, subscriber: Subscriber) -> Subscriber:
         """Store address, name, state and token epoch. Raises NotFound, or StorageError if the address is another's."""
-        raise NotImplementedError
+        _by_id(db, subscriber.id)
+        twin = db.scalar(sa.select(_u.id).where(_u.email_key == email_key(subscriber.email), _u.id != subscriber.id))
+        if twin is not None:
+            raise StorageError(f"{subscriber.email} has a subscriber already")
+        db.execute(t.subscriber.update().where(_u.id == subscriber.id).values(_of_subscriber(subscriber)))
+        return _by_id(db, subscriber.id)
 
     @writes
     def erase(self, db: sa.Connection, subscriber_id: int, now: datetime) -> None:
-        """Delete the person with everything sent to them; a hash of the address stays, so that nobody signs it up again."""
-        raise NotImplementedError
+        """Delete the person with all that was sent to them and said by them. A hash of the address stays, so that
+        nobody signs it up again. Raises NotFound.
+        """
+        subscriber = _by_id(db, subscriber_id)
+        db.execute(t.label.delete().where(t.label.c.by.in_([subscriber.email, email_key(subscriber.email)])))
+        db.execute(t.subscriber.delete().where(_u.id == subscriber_id))
+        _suppress(db, subscriber.email, "erased", now)
 
     @writes
     def suppress(self, db: sa.Connection, email: str, reason: str, now: datetime) -> None:
         """Never mail this address; only its hash is kept."""
-        raise NotImplementedError
+        _suppress(db, email, reason, now)
 
     @writes
     def unsuppress(self, db: sa.Connection, email: str) -> bool:
-        raise NotImplementedError
+        """False if it was not suppressed."""
+        return changed(db.execute(t.suppression.delete().where(t.suppression.c.email_hash == _email_hash(email))))
 
     @reads
     def suppressed(self, db: sa.Connection, email: str) -> str | None:
         """Why this address must not be mailed, or None."""
-        raise NotImplementedError
+        known = sa.select(t.suppression.c.reason).where(t.suppression.c.email_hash == _email_hash(email))
+        reason: str | None = db.scalar(known)
+        return reason
 
     @writes
     def add_subscription(self, db: sa.Connection, subscription: Subscription) -> Subscription:
-        raise NotImplementedError
+        """Its first digest looks back one period before `next_digest_at`."""
+        values = {**rows.of_subscription(subscription), "covers_from": _covers_from(subscription)}
+        number = db.scalar(t.subscription.insert().values(values).returning(_n.id))
+        return _subscription(db, number or 0)
 
     @reads
     def subscription(self, db: sa.Connection, subscription_id: int) -> Subscription:
         """Raises NotFound."""
-        raise NotImplementedError
+        return _subscription(db, subscription_id)
 
     @reads
     def subscriptions(self, db: sa.Connection, subscriber_id: int) -> builtins.list[Subscription]:
-        raise NotImplementedError
+        """In the order in which they were made."""
+        query = t.subscription.select().where(_n.subscriber_id == subscriber_id).order_by(_n.id)
+        return [rows.to_subscription(row) for row in db.execute(query)]
 
     @writes
     def update_subscription(self, db: sa.Connection, subscription: Subscription) -> Subscription:
         """Store all of it, due time included. Raises NotFound."""
-        raise NotImplementedError
+        first = sa.literal(_covers_from(subscription), _n.covers_from.type)
+        values = {**rows.of_subscription(subscription), "covers_from": sa.func.coalesce(_n.covers_from, first)}
+        db.execute(t.subscription.update().where(_n.id == subscription.id).values(values))
+        return _subscription(db, subscription.id)
 
     @reads
     def due(self, db: sa.Connection, now: datetime, limit: int) -> builtins.list[tuple[Subscriber, Subscription]]:
         """Active subscriptions of active subscribers whose time has come and that are not paused, longest due first."""
-        raise NotImplementedError
+        latest_today = (now + _EARLIEST_ZONE).date()
+        query = (
+            t.subscription.select()
+            .join(t.subscriber, _u.id == _n.subscriber_id)
+            .where(
+                _n.active,
+                _u.state == SubscriberState.ACTIVE.value,
+                _n.next_digest_at <= now,
+                sa.or_(_n.paused_until.is_(None), _n.paused_until <= latest_today),
+            )
+            .order_by(_n.next_digest_at, _n.id)
+        )
+        awake = (one for one in map(rows.to_subscription, db.execute(query)) if not _is_paused(one, now))
+        due = builtins.list(islice(awake, limit))
+        theirs = _u.id.in_({one.subscriber_id for one in due})
+        subscribers = {row.id: rows.to_subscriber(row) for row in db.execute(t.subscriber.select().where(theirs))}
+        return [(subscribers[one.subscriber_id], one) for one in due]
 
     @reads
     def found(
@@ -88,21 +159,115 @@ class Readers(Repository):
         of `now`, not sent to this subscriber before, not found by a rematch. A first digest looks back one period.
         By article id, each with all its matches for these topics.
         """
-        raise NotImplementedError
+        covers_from = db.scalar(sa.select(_n.covers_from).where(_n.id == subscription.id)) or period.start
+        query = (
+            t.match.select()
+            .where(
+                _m.topic_id.in_(subscription.topic_ids),
+                _m.stored_at >= max(now - horizon, covers_from),
+                _m.stored_at < period.end,
+                _m.matched_at < period.end,
+                sa.not_(_m.old_news),
+                sa.not_(_sent(subscription)),
+            )
+            .order_by(_m.article_id, _m.topic_id)
+        )
+        return matches.found(db, [rows.to_match(row) for row in db.execute(query)])
 
     @reads
     def coverage(self, db: sa.Connection, start: datetime, end: datetime) -> Coverage:
-        """What was read between the two, and what could not be."""
-        raise NotImplementedError
+        """What was read between the two, and what could not be: no success in that time, or none in its last day."""
+        return coverage(db, start, end)
 
     @reads
     def last_news(self, db: sa.Connection, topic_ids: Sequence[int]) -> dict[int, datetime]:
         """When each topic last had a new article; topics that never had one are left out."""
-        raise NotImplementedError
+        query = (
+            sa.select(_m.topic_id, sa.func.max(_m.stored_at)).where(_m.topic_id.in_(topic_ids)).group_by(_m.topic_id)
+        )
+        return dict(db.execute(query).tuples().all())
 
     @reads
     def weekly_history(
         self, db: sa.Connection, topic_ids: Sequence[int], before: datetime, weeks: int = 8
     ) -> dict[int, tuple[int, ...]]:
         """Matches of each topic in each of the weeks before, oldest first."""
-        raise NotImplementedError
+        return matches.weekly(db, topic_ids, before, weeks)
+
+
+def email_key(email: str) -> str:
+    """The address to compare by: no mail system in use tells upper from lower case."""
+    return unicodedata.normalize("NFKC", email.strip()).casefold()
+
+
+def _sent(subscription: Subscription) -> sa.ColumnElement[bool]:
+    """Was the match's article sent to this reader, or, if they want repeats, by this subscription?"""
+    if not subscription.repeat:
+        ledger = t.ledger.c
+        return sa.exists().where(
+            ledger.subscriber_id == subscription.subscriber_id, ledger.article_id == _m.article_id, ledger.kind == "new"
+        )
+    item, delivery = t.digest_item.c, t.delivery.c
+    gone = (DeliveryState.FAILED.value, DeliveryState.CANCELLED.value)
+    return sa.exists().where(
+        item.article_id == _m.article_id,
+        item.delivery_id == delivery.id,
+        delivery.subscription_id == subscription.id,
+        delivery.state.not_in(gone),
+    )
+
+
+def _covers_from(subscription: Subscription) -> datetime | None:
+    first = subscription.next_digest_at
+    return first - _PERIODS[subscription.cadence] if first is not None else None
+
+
+def _is_paused(subscription: Subscription, now: datetime) -> bool:
+    """`paused_until` is a day in the reader's zone: the first on which digests come again."""
+    until = subscription.paused_until
+    return until is not None and now.astimezone(ZoneInfo(subscription.timezone)).date() < until
+
+
+def _of_subscriber(subscriber: Subscriber) -> rows.Values:
+    key = email_key(subscriber.email)
+    if not key or len(key) > 320:
+        raise StorageError(f"not an address: {subscriber.email[:80]!r}")
+    return {
+        "email": subscriber.email.strip(),
+        "email_key": key,
+        "name": subscriber.name,
+        "state": subscriber.state.value,
+        "state_reason": subscriber.state_reason,
+        "token_epoch": subscriber.token_epoch,
+    }
+
+
+def _by_email(db: sa.Connection, email: str) -> Subscriber:
+    row = db.execute(t.subscriber.select().where(_u.email_key == email_key(email))).first()
+    if row is None:
+        raise rows.not_found("subscriber", email, db.scalars(sa.select(_u.email)))
+    return rows.to_subscriber(row)
+
+
+def _by_id(db: sa.Connection, subscriber_id: int) -> Subscriber:
+    row = db.execute(t.subscriber.select().where(_u.id == subscriber_id)).first()
+    if row is None:
+        raise NotFound(f"no subscriber {subscriber_id}")
+    return rows.to_subscriber(row)
+
+
+def _subscription(db: sa.Connection, subscription_id: int) -> Subscription:
+    row = db.execute(t.subscription.select().where(_n.id == subscription_id)).first()
+    if row is None:
+        raise NotFound(f"no subscription {subscription_id}")
+    return rows.to_subscription(row)
+
+
+def _suppress(db: sa.Connection, email: str, reason: str, now: datetime) -> None:
+    values = {"email_hash": _email_hash(email), "reason": reason, "since": now}
+    insert = insert_into(db, t.suppression).values(values)
+    db.execute(insert.on_conflict_do_update(index_elements=[t.suppression.c.email_hash], set_={"reason": reason}))
+
+
+def _email_hash(email: str) -> bytes:
+    return sha256(email_key(email).encode("utf-8", "replace")).digest()

@@ -4,42 +4,60 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from monitor.errors import StorageError
 from monitor.model import Entry, Poll, Source, Topic, Validators
-from storage.engine import Repository, reads, writes
+from storage import entries as marks
+from storage import rows, topics
+from storage import tables as t
+from storage.engine import Repository, changed, insert_into, reads, writes
+
+_s = t.source.c
+_SUCCESS = ("ok", "unchanged")
+_FIRST_RUN = "first_run"
 
 
 class Sources(Repository):
     @writes
     def add(self, db: sa.Connection, source: Source) -> Source:
         """Store a new source. Without `next_poll_at` it is due at once. Raises StorageError if its slug is taken."""
-        raise NotImplementedError
+        return _add(db, source)
 
     @reads
     def get(self, db: sa.Connection, slug: str) -> Source:
         """Raises NotFound, naming the nearest slugs."""
-        raise NotImplementedError
+        return _get(db, slug)
 
     @reads
     def list(self, db: sa.Connection, active: bool | None = None) -> builtins.list[Source]:
         """By slug; only the active or the inactive ones if asked."""
-        raise NotImplementedError
+        wanted = sa.true() if active is None else _s.active == active
+        return [rows.to_source(row) for row in db.execute(t.source.select().where(wanted).order_by(_s.slug))]
 
     @writes
     def update(self, db: sa.Connection, source: Source) -> Source:
-        """Store what an admin may set: name, url, kind, pages, active, interval, weight. A new url forgets the validators.
-
-        Raises NotFound.
+        """Store what an admin may set: name, url, kind, pages, active, interval, weight. A new url forgets what the old
+        one's server told us. Raises NotFound.
         """
-        raise NotImplementedError
+        before = _get(db, source.slug)
+        values = rows.of_source(source)
+        if source.url != before.url:  # a visit to the old address must not settle the new one: its claim is lost
+            values |= {**rows.of_validators(Validators()), "moves": 0, "next_poll_at": None}
+            values |= {"epoch": _s.epoch + 1, "lease_until": None}
+        db.execute(t.source.update().where(_s.id == before.id).values(**values))
+        return _get(db, source.slug)
 
     @writes
     def set_active(self, db: sa.Connection, slug: str, active: bool) -> Source:
         """An activated source is due at once, its failures forgotten. Raises NotFound."""
-        raise NotImplementedError
+        before = _get(db, slug)
+        anew = {"next_poll_at": None, "failures": 0, "last_error": ""} if active and not before.active else {}
+        db.execute(t.source.update().where(_s.id == before.id).values(active=active, **anew))
+        return _get(db, slug)
 
     @writes
     def claim_due(self, db: sa.Connection, now: datetime, limit: int, lease: timedelta) -> builtins.list[Source]:
@@ -47,22 +65,28 @@ class Sources(Repository):
 
         Each comes with a new epoch: whoever held it before can no longer change it.
         """
-        raise NotImplementedError
+        due = sa.and_(_s.active, sa.or_(_s.next_poll_at.is_(None), _s.next_poll_at <= now), _free(now))
+        order = (_s.next_poll_at.asc().nulls_first(), _s.id)
+        ids = db.scalars(sa.select(_s.id).where(due).order_by(*order).limit(limit).with_for_update(skip_locked=True))
+        return _claim(db, ids.all(), now + lease)
 
     @writes
     def claim(self, db: sa.Connection, slug: str, now: datetime, lease: timedelta) -> Source | None:
         """Take one source, due or not; None while another holds it. Raises NotFound."""
-        raise NotImplementedError
+        known = _get(db, slug)
+        ids = db.scalars(sa.select(_s.id).where(_s.id == known.id, _free(now)).with_for_update(skip_locked=True))
+        claimed = _claim(db, ids.all(), now + lease)
+        return claimed[0] if claimed else None
 
     @writes
     def renew(self, db: sa.Connection, source_id: int, epoch: int, lease_until: datetime) -> bool:
         """Keep a claim for longer. False: it is lost, stop."""
-        raise NotImplementedError
+        return changed(db.execute(t.source.update().where(_held(source_id, epoch)).values(lease_until=lease_until)))
 
     @writes
     def release(self, db: sa.Connection, source_id: int, epoch: int) -> bool:
         """Give a claim back undone; the source is still due."""
-        raise NotImplementedError
+        return changed(db.execute(t.source.update().where(_held(source_id, epoch)).values(lease_until=None)))
 
     @writes
     def finish(
@@ -80,17 +104,33 @@ class Sources(Repository):
 
         Outcome "ok" or "unchanged" ends the row of failures, any other lengthens it. None leaves a value as it is.
         """
-        raise NotImplementedError
+        values: rows.Values = {"next_poll_at": next_poll_at, "lease_until": None}
+        if poll.outcome in _SUCCESS:
+            values |= {"failures": 0, "last_success_at": poll.at, "last_error": ""}
+        else:
+            values |= {"failures": _s.failures + 1, "last_error": poll.detail or poll.outcome}
+        if validators is not None:
+            values |= rows.of_validators(validators)
+        if moves is not None:
+            values["moves"] = moves
+        if new_url is not None:
+            values |= {"url": new_url, "moves": 0}
+        if not changed(db.execute(t.source.update().where(_held(source.id, source.epoch)).values(**values))):
+            return False
+        db.execute(t.poll.insert().values(_of_poll(replace(poll, source_id=source.id))))
+        return True
 
     @reads
     def polls(self, db: sa.Connection, source_id: int, since: datetime) -> builtins.list[Poll]:
         """Visits since then, newest first."""
-        raise NotImplementedError
+        p = t.poll.c
+        visits = t.poll.select().where(p.source_id == source_id, p.at >= since).order_by(p.at.desc(), p.id.desc())
+        return [_to_poll(row) for row in db.execute(visits)]
 
     @writes
     def prune_polls(self, db: sa.Connection, before: datetime) -> int:
         """Forget visits before then; how many."""
-        raise NotImplementedError
+        return db.execute(t.poll.delete().where(t.poll.c.at < before)).rowcount
 
     @reads
     def unseen(self, db: sa.Connection, source_id: int, entries: Sequence[Entry]) -> builtins.list[Entry]:
@@ -99,11 +139,72 @@ class Sources(Repository):
         Seen is what comes with an address known here (however its text or guid changed), or with a known guid under an
         unchanged title. A guid alone proves nothing: feeds exist that give all their entries the same one.
         """
-        raise NotImplementedError
+        return marks.unseen(db, source_id, entries)
 
     @writes
     def import_first_run(
-        self, db: sa.Connection, sources: Sequence[Source], topics: Sequence[Topic], now: datetime
+        self, db: sa.Connection, sources: Sequence[Source], first_topics: Sequence[Topic], now: datetime
     ) -> bool:
         """Store the sources and topics of a new installation; False, and nothing changed, if that was done before."""
-        raise NotImplementedError
+        fact = {"name": _FIRST_RUN, "value": now.isoformat()}
+        if not changed(db.execute(insert_into(db, t.fact).values(fact).on_conflict_do_nothing())):
+            return False
+        for source in sources:
+            _add(db, source)
+        for topic in first_topics:
+            topics.insert(db, topic, author="first run", note="", now=now)
+        return True
+
+
+def held(source: Source) -> sa.ColumnElement[bool]:
+    return _held(source.id, source.epoch)
+
+
+def _held(source_id: int, epoch: int) -> sa.ColumnElement[bool]:
+    """Still this holder's, whether its lease ran out or not: what counts is that no other took over."""
+    return sa.and_(_s.id == source_id, _s.epoch == epoch, _s.lease_until.is_not(None))
+
+
+def _free(now: datetime) -> sa.ColumnElement[bool]:
+    return sa.or_(_s.lease_until.is_(None), _s.lease_until <= now)
+
+
+def _claim(db: sa.Connection, ids: Sequence[int], lease_until: datetime) -> list[Source]:
+    if not ids:
+        return []
+    db.execute(t.source.update().where(_s.id.in_(ids)).values(epoch=_s.epoch + 1, lease_until=lease_until))
+    claimed = {row.id: rows.to_source(row) for row in db.execute(t.source.select().where(_s.id.in_(ids)))}
+    return [claimed[number] for number in ids]
+
+
+def _get(db: sa.Connection, slug: str) -> Source:
+    row = db.execute(t.source.select().where(_s.slug == slug)).first()
+    if row is None:
+        raise rows.not_found("source", slug, db.scalars(sa.select(_s.slug)))
+    return rows.to_source(row)
+
+
+def _add(db: sa.Connection, source: Source) -> Source:
+    values = {
+        **rows.of_source(source),
+        **rows.of_validators(source.validators),
+        "next_poll_at": source.next_poll_at,
+        "failures": 0,
+        "last_error": "",
+        "moves": 0,
+        "epoch": 0,
+    }
+    if not changed(db.execute(insert_into(db, t.source).values(values).on_conflict_do_nothing())):
+        raise StorageError(f"there is a source {source.slug!r} already: choose another slug")
+    return _get(db, source.slug)
+
+
+def _of_poll(poll: Poll) -> rows.Values:
+    return {field: getattr(poll, field) for field in _POLL_FIELDS}
+
+
+def _to_poll(row: rows.Row) -> Poll:
+    return Poll(**{field: getattr(row, field) for field in _POLL_FIELDS})
+
+
+_POLL_FIELDS = ("source_id", "at", "outcome", "entries", "new", "seconds", "detail")

@@ -6,15 +6,19 @@ from types import TracebackType
 
 import sqlalchemy as sa
 
+from monitor.errors import StorageError
 from storage.articles import Articles
 from storage.concepts import Concepts
 from storage.engine import Database
 from storage.leases import Leases
+from storage.migrate import SchemaState, newer, schema_state
 from storage.notices import Audit, Notices
 from storage.outbox import Outbox
 from storage.readers import Readers
 from storage.sources import Sources
 from storage.topics import Topics
+
+_STATES = {SchemaState.EMPTY: "empty", SchemaState.OLD: "of an older version of this program"}
 
 
 class Storage:
@@ -41,6 +45,11 @@ class Storage:
     @classmethod
     def open(cls, url: str) -> Storage:
         """A storage whose schema is this program's. Raises StorageError, saying what to do, when it is not."""
+        state = schema_state(url)
+        if state is SchemaState.NEWER:
+            raise StorageError(newer(url))
+        if state is not SchemaState.CURRENT:
+            raise StorageError(f"the database is {_STATES[state]}: run `monitor migrate`")
         return cls(url)
 
     async def __aenter__(self) -> Storage:
@@ -61,4 +70,5 @@ class Storage:
 
     async def tidy(self) -> None:
         """Housekeeping, cheap enough for every ten minutes: write-ahead log cut, planner's figures refreshed."""
-        raise NotImplementedError
+        if self._database.is_sqlite:
+            await self._database.tidy()

@@ -1,4 +1,4 @@
-"""Topics and their revisions, examples, labels and matches."""
+"""Topics and their revisions, examples and labels."""
 
 from __future__ import annotations
 
@@ -8,110 +8,176 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from monitor.model import Found, Label, Match, Revision, Topic
-from storage.engine import Repository, reads, writes
-from storage.values import Example, Rematch
+from monitor.errors import StorageError
+from monitor.model import Label, Revision, Topic, Verdict
+from storage import rows
+from storage import tables as t
+from storage.engine import changed, insert_into, reads, writes
+from storage.matches import Matches
+from storage.values import Example
+
+_t = t.topic.c
+_v = t.revision.c
+_l = t.label.c
+_x = t.example.c
 
 
-class Topics(Repository):
+class Topics(Matches):
     @writes
     def add(self, db: sa.Connection, topic: Topic, author: str, note: str, now: datetime) -> Topic:
         """Store a new topic as its revision 1. Raises StorageError if its slug is taken."""
-        raise NotImplementedError
+        return insert(db, topic, author, note, now)
 
     @writes
     def save(
         self, db: sa.Connection, topic: Topic, author: str, note: str, now: datetime, expected_revision: int
     ) -> Topic:
         """Store a new revision. Raises StorageError when somebody else saved one after `expected_revision`."""
-        raise NotImplementedError
+        before = _get(db, topic.slug)
+        same = sa.and_(_t.id == before.id, _t.revision == expected_revision)
+        if not changed(db.execute(t.topic.update().where(same).values(revision=expected_revision + 1))):
+            raise StorageError(
+                f"topic {topic.slug!r} is at revision {before.revision}, not {expected_revision}:"
+                " somebody saved it meanwhile. Look at their change, then save yours again"
+            )
+        _add_revision(db, topic, before.id, expected_revision + 1, author, note, now)
+        return _get(db, topic.slug)
 
     @reads
     def list(self, db: sa.Connection, active: bool | None = None) -> builtins.list[Topic]:
         """By slug; only the active or the inactive ones if asked."""
-        raise NotImplementedError
+        wanted = sa.true() if active is None else _t.active == active
+        return [rows.to_topic(row) for row in db.execute(_current().where(wanted).order_by(_t.slug))]
 
     @reads
     def get(self, db: sa.Connection, slug: str) -> Topic:
         """Raises NotFound, naming the nearest slugs."""
-        raise NotImplementedError
+        return _get(db, slug)
 
     @reads
     def get_many(self, db: sa.Connection, topic_ids: Sequence[int]) -> builtins.list[Topic]:
         """In the order asked for; unknown ones are left out."""
-        raise NotImplementedError
+        known = {row.topic_id: rows.to_topic(row) for row in db.execute(_current().where(_t.id.in_(topic_ids)))}
+        return [known[number] for number in topic_ids if number in known]
 
     @reads
     def history(self, db: sa.Connection, slug: str) -> builtins.list[Revision]:
         """All revisions, newest first. Raises NotFound."""
-        raise NotImplementedError
+        topic = _get(db, slug)
+        return [
+            Revision(
+                id=row.revision_id,
+                topic=rows.to_topic(row),
+                number=row.number,
+                author=row.author,
+                note=row.note,
+                created_at=row.created_at,
+            )
+            for row in db.execute(_revisions().where(_t.id == topic.id).order_by(_v.number.desc()))
+        ]
 
     @writes
     def set_active(self, db: sa.Connection, slug: str, active: bool) -> Topic:
         """Not a revision: the query stays. Raises NotFound."""
-        raise NotImplementedError
+        topic = _get(db, slug)
+        db.execute(t.topic.update().where(_t.id == topic.id).values(active=active))
+        return _get(db, slug)
+
+    # --- examples ---------------------------------------------------------------------------------------------
 
     @writes
     def add_example(self, db: sa.Connection, example: Example) -> Example:
-        raise NotImplementedError
+        values = {name: getattr(example, name) for name in _EXAMPLE_FIELDS}
+        number = db.scalar(t.example.insert().values(values).returning(_x.id))
+        return _to_example(db.execute(t.example.select().where(_x.id == number)).one())
 
     @reads
     def examples(self, db: sa.Connection, topic_id: int) -> builtins.list[Example]:
-        raise NotImplementedError
+        """In the order in which they were added."""
+        query = t.example.select().where(_x.topic_id == topic_id).order_by(_x.id)
+        return [_to_example(row) for row in db.execute(query)]
 
     @writes
     def remove_example(self, db: sa.Connection, example_id: int) -> bool:
-        raise NotImplementedError
+        """False if there was none."""
+        return changed(db.execute(t.example.delete().where(_x.id == example_id)))
+
+    # --- labels -----------------------------------------------------------------------------------------------
 
     @writes
     def label(self, db: sa.Connection, label: Label) -> None:
         """Store a judgement; a later one by the same person on the same article replaces it."""
-        raise NotImplementedError
+        values = {
+            "topic_id": label.topic_id,
+            "article_id": label.article_id,
+            "by": label.by,
+            "verdict": label.verdict.value,
+            "reason": label.reason,
+            "labelled_at": label.labelled_at,
+        }
+        key = [_l.topic_id, _l.article_id, _l.by]
+        db.execute(insert_into(db, t.label).values(values).on_conflict_do_update(index_elements=key, set_=values))
 
     @writes
     def unlabel(self, db: sa.Connection, topic_id: int, article_id: int, by: str) -> bool:
         """Undo a judgement; False if there was none."""
-        raise NotImplementedError
+        this = sa.and_(_l.topic_id == topic_id, _l.article_id == article_id, _l.by == by)
+        return changed(db.execute(t.label.delete().where(this)))
 
     @reads
     def labels(self, db: sa.Connection, topic_id: int) -> builtins.list[Label]:
         """Newest first."""
-        raise NotImplementedError
+        query = t.label.select().where(_l.topic_id == topic_id).order_by(_l.labelled_at.desc(), _l.article_id.desc())
+        return [
+            Label(
+                topic_id=row.topic_id,
+                article_id=row.article_id,
+                verdict=Verdict(row.verdict),
+                by=row.by,
+                reason=row.reason,
+                labelled_at=row.labelled_at,
+            )
+            for row in db.execute(query)
+        ]
 
-    @reads
-    def matches(
-        self,
-        db: sa.Connection,
-        topic_id: int,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        limit: int = 100,
-    ) -> builtins.list[Found]:
-        """Articles stored in that time that the topic matched, newest first, each with this topic's match."""
-        raise NotImplementedError
 
-    @reads
-    def weekly_counts(self, db: sa.Connection, topic_id: int, before: datetime, weeks: int = 8) -> tuple[int, ...]:
-        """Matches among the articles stored in each of the weeks before, oldest first."""
-        raise NotImplementedError
+def insert(db: sa.Connection, topic: Topic, author: str, note: str, now: datetime) -> Topic:
+    """A new topic with its revision 1."""
+    values = {"slug": topic.slug, "revision": 1, "active": topic.active}
+    if not changed(db.execute(insert_into(db, t.topic).values(values).on_conflict_do_nothing())):
+        raise StorageError(f"there is a topic {topic.slug!r} already: choose another slug")
+    number = db.scalar(sa.select(_t.id).where(_t.slug == topic.slug))
+    _add_revision(db, topic, number, 1, author, note, now)
+    return _get(db, topic.slug)
 
-    @writes
-    def rematch_start(self, db: sa.Connection, topic: Topic, now: datetime) -> Rematch:
-        """Begin to apply the topic's current revision to the archive, or go on with it where it stopped."""
-        raise NotImplementedError
 
-    @writes
-    def rematch_batch(
-        self, db: sa.Connection, rematch: Rematch, through_id: int, matches: Sequence[Match], now: datetime
-    ) -> Rematch:
-        """Make `matches` the only ones of the topic among articles with after_id < id <= through_id; move the cursor.
+def _add_revision(
+    db: sa.Connection, topic: Topic, topic_id: int | None, number: int, author: str, note: str, now: datetime
+) -> None:
+    values = {"topic_id": topic_id, "number": number, "author": author, "note": note, "created_at": now}
+    db.execute(t.revision.insert().values(**values, **rows.of_topic(topic)))
 
-        New ones are marked as found by a rematch: digests leave them out, for they are old news. Removed ones stay if
-        they were delivered. Raises StorageError when another process moved the cursor, or a newer revision started.
-        """
-        raise NotImplementedError
 
-    @reads
-    def unfinished_rematches(self, db: sa.Connection) -> builtins.list[Rematch]:
-        """What a restart should go on with."""
-        raise NotImplementedError
+def _revisions() -> sa.Select[tuple[object, ...]]:
+    joined = t.topic.join(t.revision, _v.topic_id == _t.id)
+    mine = (_t.slug, _t.active)
+    theirs = [column for column in t.revision.c if column.name != "id"]
+    return sa.select(*mine, *theirs, _v.id.label("revision_id")).select_from(joined)
+
+
+def _current() -> sa.Select[tuple[object, ...]]:
+    return _revisions().where(_v.number == _t.revision)
+
+
+def _get(db: sa.Connection, slug: str) -> Topic:
+    row = db.execute(_current().where(_t.slug == slug)).first()
+    if row is None:
+        raise rows.not_found("topic", slug, db.scalars(sa.select(_t.slug)))
+    return rows.to_topic(row)
+
+
+_EXAMPLE_FIELDS = ("topic_id", "must_match", "title", "body", "note")
+
+
+def _to_example(row: rows.Row) -> Example:
+    return Example(id=row.id, **{name: getattr(row, name) for name in _EXAMPLE_FIELDS})

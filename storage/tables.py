@@ -1,0 +1,420 @@
+"""The tables, the same on SQLite and PostgreSQL, and the reasons for their keys.
+
+Rows never leave this package: `storage.rows` turns them into the values of monitor.model. Enums are kept as their
+values, tuples as JSON text: nothing is asked of the inside of either. Times are UTC (UTCDateTime refuses naive ones).
+The full-text index is not here: it differs by database (storage.search).
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import cast
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> sa.Index:
+    """An index of some rows only, on both."""
+    return sa.Index(name, *columns, unique=unique, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+
+
+# --- sources and articles -------------------------------------------------------------------------------------
+
+
+class SourceRow(SQLModel, table=True):
+    __tablename__ = "source"
+    __table_args__ = (sa.Index(None, "active", "next_poll_at"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    slug: str = Field(unique=True)
+    name: str
+    url: str
+    kind: str
+    pages: bool
+    active: bool
+    interval_seconds: int
+    weight: float
+    etag: str
+    last_modified: str
+    body_hash: str
+    next_poll_at: datetime | None  # NULL: at once
+    failures: int
+    last_success_at: datetime | None
+    last_error: str
+    moves: int
+    epoch: int
+    lease_until: datetime | None
+
+
+class PollRow(SQLModel, table=True):
+    __tablename__ = "poll"
+    __table_args__ = (sa.Index(None, "source_id", "at"), sa.Index(None, "at"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    source_id: int = Field(foreign_key="source.id", ondelete="CASCADE")
+    at: datetime
+    outcome: str
+    entries: int
+    new: int
+    seconds: float
+    detail: str
+
+
+class ArticleRow(SQLModel, table=True):
+    """Ids rise in the order of arrival: the newest are found by id. The body stands last, so that other columns are
+    read without it.
+    """
+
+    __tablename__ = "article"
+    __table_args__ = (sa.Index(None, "stored_at", "id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    key: str = Field(unique=True)
+    url: str
+    canonical_url: str
+    doi_key: str | None = Field(index=True)  # normal_doi; not unique: it may be the paper that a news story reports
+    published_at: datetime | None
+    stored_at: datetime
+    source_id: int | None = Field(foreign_key="source.id", ondelete="SET NULL")
+    text_from: str
+    language: str
+    title: str
+    authors: str
+    byline: str
+    category: str
+    doi: str
+    pmid: str
+    journal: str
+    provider: str
+    publisher: str
+    citation: str
+    copyright: str
+    summary: str
+    body: str
+
+
+class EntryRow(SQLModel, table=True):
+    """What a source has shown before. It outlives its article, or a pruned one would come back with the next poll.
+
+    Hashes, because ids in feeds may be of any length. `key_hash` is of the address; without one, of guid or title.
+    """
+
+    __tablename__ = "entry"
+    __table_args__ = (
+        sa.UniqueConstraint("source_id", "key_hash"),
+        _partial("ix_entry_guid", "source_id", "guid_hash", "title_hash", where="guid_hash IS NOT NULL"),
+        _partial("ix_entry_known", "seen_at", where="known"),
+        sa.Index(None, "article_id"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    source_id: int = Field(foreign_key="source.id", ondelete="CASCADE")
+    article_id: int | None = Field(foreign_key="article.id", ondelete="SET NULL")
+    key_hash: bytes
+    guid_hash: bytes | None
+    title_hash: bytes
+    known: bool  # its article had been stored already
+    seen_at: datetime
+
+
+class PageRow(SQLModel, table=True):
+    """A page to fetch; the row goes when it was read or given up (then `due_at` is NULL and the error stays)."""
+
+    __tablename__ = "page"
+    __table_args__ = (sa.Index(None, "due_at"),)
+
+    article_id: int = Field(primary_key=True, foreign_key="article.id", ondelete="CASCADE")
+    url: str
+    entry: str
+    due_at: datetime | None
+    attempts: int
+    epoch: int
+    lease_until: datetime | None
+    last_error: str
+
+
+# --- topics ---------------------------------------------------------------------------------------------------
+
+
+class TopicRow(SQLModel, table=True):
+    __tablename__ = "topic"
+
+    id: int | None = Field(default=None, primary_key=True)
+    slug: str = Field(unique=True)
+    revision: int  # the number of the current one
+    active: bool
+
+
+class RevisionRow(SQLModel, table=True):
+    """Only ever inserted."""
+
+    __tablename__ = "revision"
+    __table_args__ = (sa.UniqueConstraint("topic_id", "number"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    topic_id: int = Field(foreign_key="topic.id", ondelete="CASCADE")
+    number: int
+    name: str
+    query: str
+    weights: str
+    threshold: float
+    sources: str
+    languages: str
+    author: str
+    note: str
+    created_at: datetime
+
+
+class MatchRow(SQLModel, table=True):
+    """`stored_at` is the article's: a digest asks for a topic's articles of a time span, and one index has them."""
+
+    __tablename__ = "topic_match"
+    __table_args__ = (sa.Index(None, "topic_id", "stored_at"), sa.Index(None, "article_id"))
+
+    topic_id: int = Field(primary_key=True, foreign_key="topic.id", ondelete="CASCADE")
+    article_id: int = Field(primary_key=True, foreign_key="article.id", ondelete="CASCADE")
+    revision_id: int = Field(foreign_key="revision.id")
+    score: float
+    spans: str
+    matched_at: datetime
+    stored_at: datetime
+    old_news: bool  # found by a rematch
+
+
+class RematchRow(SQLModel, table=True):
+    __tablename__ = "rematch"
+
+    topic_id: int = Field(primary_key=True, foreign_key="topic.id", ondelete="CASCADE")
+    revision_id: int = Field(foreign_key="revision.id", ondelete="CASCADE")
+    after_id: int
+    upto_id: int
+    matched: int
+    started_at: datetime
+
+
+class ExampleRow(SQLModel, table=True):
+    __tablename__ = "example"
+
+    id: int | None = Field(default=None, primary_key=True)
+    topic_id: int = Field(foreign_key="topic.id", ondelete="CASCADE", index=True)
+    must_match: bool
+    title: str
+    body: str
+    note: str
+
+
+class LabelRow(SQLModel, table=True):
+    __tablename__ = "label"
+    __table_args__ = (sa.Index(None, "article_id"),)
+
+    topic_id: int = Field(primary_key=True, foreign_key="topic.id", ondelete="CASCADE")
+    article_id: int = Field(primary_key=True, foreign_key="article.id", ondelete="CASCADE")
+    by: str = Field(primary_key=True)
+    verdict: str
+    reason: str
+    labelled_at: datetime
+
+
+class ConceptRow(SQLModel, table=True):
+    __tablename__ = "concept"
+    __table_args__ = (sa.UniqueConstraint("source", "year", "code"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    source: str
+    year: int
+    code: str
+    name: str
+
+
+class ConceptTermRow(SQLModel, table=True):
+    __tablename__ = "concept_term"
+
+    concept_id: int = Field(primary_key=True, foreign_key="concept.id", ondelete="CASCADE")
+    number: int = Field(primary_key=True)
+    term: str
+    folded: str = Field(index=True)
+
+
+# --- readers and their mail -----------------------------------------------------------------------------------
+
+
+class SubscriberRow(SQLModel, table=True):
+    __tablename__ = "subscriber"
+
+    id: int | None = Field(default=None, primary_key=True)
+    email: str
+    email_key: str = Field(unique=True)  # the address to compare by
+    name: str
+    state: str
+    state_reason: str
+    token_epoch: int
+    created_at: datetime
+
+
+class SubscriptionRow(SQLModel, table=True):
+    __tablename__ = "subscription"
+    __table_args__ = (sa.Index(None, "active", "next_digest_at"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    subscriber_id: int = Field(foreign_key="subscriber.id", ondelete="CASCADE", index=True)
+    topic_ids: str
+    cadence: str
+    weekday: int
+    monthday: int
+    at: str
+    timezone: str
+    empty: str
+    max_items: int
+    near_misses: bool
+    repeat: bool
+    active: bool
+    paused_until: date | None
+    next_digest_at: datetime | None
+    silent_periods: int
+    covers_from: datetime | None  # set when its first period is over: nothing older was ever asked for
+
+
+class SuppressionRow(SQLModel, table=True):
+    __tablename__ = "suppression"
+
+    email_hash: bytes = Field(primary_key=True)
+    reason: str
+    since: datetime
+
+
+class DeliveryRow(SQLModel, table=True):
+    """Unique by (subscription, period): whoever plans a digest twice, it exists once."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        sa.UniqueConstraint("subscription_id", "period_key"),
+        sa.Index(None, "state", "not_before"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    subscription_id: int | None = Field(foreign_key="subscription.id", ondelete="CASCADE")
+    subscriber_id: int = Field(foreign_key="subscriber.id", ondelete="CASCADE", index=True)
+    period_key: str
+    message_id: str = Field(unique=True)
+    sender: str
+    recipient: str
+    subject: str
+    state: str
+    attempts: int
+    resends: int
+    first_tried_at: datetime | None
+    not_before: datetime | None
+    lease_until: datetime | None
+    epoch: int
+    last_error: str
+    queued_at: datetime
+    settled_at: datetime | None
+    data: bytes
+    compact: bytes
+    html: str
+
+
+class DigestItemRow(SQLModel, table=True):
+    """What stood in a digest, in its order, for good."""
+
+    __tablename__ = "digest_item"
+    __table_args__ = (sa.Index(None, "article_id"),)
+
+    delivery_id: int = Field(primary_key=True, foreign_key="delivery.id", ondelete="CASCADE")
+    number: int = Field(primary_key=True)
+    article_id: int = Field(foreign_key="article.id")
+
+
+class LedgerRow(SQLModel, table=True):
+    """What a reader has been sent, or is about to be: no article stands in two mails to one reader."""
+
+    __tablename__ = "ledger"
+    __table_args__ = (sa.Index(None, "article_id"), sa.Index(None, "delivery_id"))
+
+    subscriber_id: int = Field(primary_key=True, foreign_key="subscriber.id", ondelete="CASCADE")
+    article_id: int = Field(primary_key=True, foreign_key="article.id")
+    kind: str = Field(primary_key=True)  # "new"; a correction of the same article is another kind
+    delivery_id: int = Field(foreign_key="delivery.id", ondelete="CASCADE")
+
+
+# --- the house ------------------------------------------------------------------------------------------------
+
+
+class NoticeRow(SQLModel, table=True):
+    __tablename__ = "notice"
+    __table_args__ = (_partial("uq_notice_open", "subject", "code", unique=True, where="closed_at IS NULL"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    subject: str
+    code: str
+    level: str
+    text: str
+    raised_at: datetime
+    closed_at: datetime | None
+
+
+class AuditRow(SQLModel, table=True):
+    __tablename__ = "audit"
+
+    id: int | None = Field(default=None, primary_key=True)
+    who: str
+    what: str
+    before: str
+    after: str
+    at: datetime
+
+
+class LeaseRow(SQLModel, table=True):
+    __tablename__ = "lease"
+
+    name: str = Field(primary_key=True)
+    holder: str
+    epoch: int
+    expires_at: datetime
+
+
+class FactRow(SQLModel, table=True):
+    """Facts about this database itself: first run done, version of the folding that its index is made with."""
+
+    __tablename__ = "fact"
+
+    name: str = Field(primary_key=True)
+    value: str
+
+
+def _table(row: type[SQLModel]) -> sa.Table:
+    return cast(sa.Table, row.__table__)  # type: ignore[attr-defined]  # SQLAlchemy adds it
+
+
+metadata = SQLModel.metadata
+source = _table(SourceRow)
+poll = _table(PollRow)
+article = _table(ArticleRow)
+entry = _table(EntryRow)
+page = _table(PageRow)
+topic = _table(TopicRow)
+revision = _table(RevisionRow)
+match = _table(MatchRow)
+rematch = _table(RematchRow)
+example = _table(ExampleRow)
+label = _table(LabelRow)
+concept = _table(ConceptRow)
+concept_term = _table(ConceptTermRow)
+subscriber = _table(SubscriberRow)
+subscription = _table(SubscriptionRow)
+suppression = _table(SuppressionRow)
+delivery = _table(DeliveryRow)
+digest_item = _table(DigestItemRow)
+ledger = _table(LedgerRow)
+notice = _table(NoticeRow)
+audit = _table(AuditRow)
+lease = _table(LeaseRow)
+fact = _table(FactRow)
