@@ -45,9 +45,10 @@ def compose(
 
     Sections stand in the subscription's order of topics. An article matched by several of them has one card, in the
     topic where it scores highest. `max_items` are dealt round robin over the topics; each section's `total` counts its
-    articles listed or not. A topic whose articles all stand elsewhere is a section of none, not a quiet one.
-    An article that somebody has already called not relevant for its topic (`labels`) stands last there; `feedback` is
-    what `learn` made of a topic's earlier judgements. `near` are articles just below a threshold, shown only to a subscription that asks for `near_misses`.
+    articles listed or not. A topic whose articles all stand elsewhere is a section of none, not a quiet one. An article
+    that somebody has already called not relevant for its topic (`labels`) stands last there; `feedback` is what `learn`
+    made of a topic's earlier judgements. `near` are articles just below a threshold, shown only to a subscription that
+    asks for `near_misses`.
     """
     mine = _in_order(subscription, topics)
     feedback = feedback or {}

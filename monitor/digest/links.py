@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous.signer import HMACAlgorithm
 
 from monitor.errors import LinkError, MailError
 from monitor.model import Subscriber, Subscription, Verdict
@@ -61,6 +62,13 @@ class Claim:
             raise LinkError("this link is no longer valid: newer mail carries a newer one")
 
 
+class _ShortHMAC(HMACAlgorithm):
+    """HMAC-SHA-256 cut to 128 bits (RFC 2104, section 5): 22 characters instead of 43 in each of a mail's 100 links."""
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        return super().get_signature(key, value)[:16]
+
+
 class Links:
     """Makes and reads the signed addresses below `base_url` ("https://host" or "https://host/prefix").
 
@@ -79,7 +87,7 @@ class Links:
             purpose: URLSafeSerializer(
                 secret,
                 salt=f"monitor.{purpose.name.lower()}",
-                signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
+                signer_kwargs={"key_derivation": "hmac", "algorithm": _ShortHMAC(hashlib.sha256)},
             )
             for purpose in Purpose
         }

@@ -1,23 +1,24 @@
 """Headers and two texts -> the bytes of a message, checked.
 
-The standard library alone is not safe here: it rewrites a long List-Unsubscribe as encoded words, and before 3.12.4 it
-let `=?UTF-8?Q?=0A?=` in a title begin a header of its own (CVE-2024-6923). So words are cleaned first, addresses in
-headers are never encoded, and the finished header block is parsed back and compared before it may leave.
+The standard library's header writer is not safe here: it turns a long List-Unsubscribe into encoded words, doubles
+blanks around encoded words, and before 3.12.4 it let `=?UTF-8?Q?=0A?=` in a title begin a header of its own
+(CVE-2024-6923). So words are cleaned first, each kind of header has its own few lines of folding, and the finished
+block is read back by the standard library's parser and compared before it may leave.
 """
 
 from __future__ import annotations
 
+import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from email.header import decode_header, make_header
-from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
-from email.message import EmailMessage
+from email.headerregistry import Address
 from email.parser import BytesHeaderParser
-from email.policy import EmailPolicy, Policy, compat32
+from email.policy import compat32
 from email.utils import format_datetime, parseaddr
-from functools import lru_cache
 
 from monitor.digest.excerpt import tidy
 from monitor.digest.letterhead import Letterhead
@@ -25,44 +26,13 @@ from monitor.errors import MailError
 
 SUBJECT_CHARS = 180
 MAX_LINE = 998  # octets without CRLF, RFC 5322 section 2.1.1
+FOLD_AT = 76  # columns, RFC 2047 section 2
+ENCODED_WORD_BYTES = 45  # of text in one encoded word: base64 makes 60 of them, with its frame 72
 
 Headers = Sequence[tuple[str, "str | Address"]]
 
-
-class _Verbatim(UnstructuredHeader, BaseHeader):
-    """A header of addresses and tokens: never an encoded word, folded only between the members of a list."""
-
-    def fold(self, *, policy: Policy) -> str:
-        return f"{self.name}: " + ("," + policy.linesep + " ").join(str(self).split(", ")) + policy.linesep
-
-
-VERBATIM = (
-    "list-id",
-    "list-unsubscribe",
-    "list-unsubscribe-post",
-    "list-help",
-    "list-archive",
-    "list-owner",
-    "message-id",
-    "references",
-    "in-reply-to",
-    "feedback-id",
-    "auto-submitted",
-    "precedence",
-    "x-auto-response-suppress",
-    "x-monitor-topics",
-    "content-language",
-)
-
-
-def _policy() -> EmailPolicy[EmailMessage]:
-    registry = HeaderRegistry()
-    for name in VERBATIM:
-        registry.map_to_type(name, _Verbatim)
-    return EmailPolicy(linesep="\r\n", header_factory=registry)
-
-
-POLICY = _policy()
+_DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")  # atoms and blanks: needs no quotes
 
 
 def header_text(text: str, limit: int = SUBJECT_CHARS) -> str:
@@ -73,12 +43,13 @@ def header_text(text: str, limit: int = SUBJECT_CHARS) -> str:
 def address(name: str, email: str) -> Address:
     """`name` <`email`>; raises MailError where `email` cannot stand in a header."""
     local, at, domain = email.strip().rpartition("@")
-    if not (local and at and domain):
-        raise MailError(f"{email!r} is not a mail address")
     try:
-        return Address(header_text(name, 80), local, domain.encode("idna").decode("ascii"))
-    except (ValueError, UnicodeError) as error:
+        ascii_domain = domain.encode("idna").decode("ascii")
+        if at and local.isascii() and local.isprintable() and len(local) <= 64 and _DOMAIN.fullmatch(ascii_domain):
+            return Address(header_text(name, 80), local, ascii_domain)
+    except ValueError as error:
         raise MailError(f"{email!r} is not a mail address: {error}") from error
+    raise MailError(f"{email!r} is not a mail address")
 
 
 def letter_headers(letterhead: Letterhead, to: str, to_name: str, subject: str) -> list[tuple[str, str | Address]]:
@@ -144,19 +115,47 @@ def header_block(headers: Headers) -> bytes:
 
 def _fold(name: str, value: str | Address) -> str:
     if isinstance(value, Address):
-        return _folded(name, value.display_name, value.username, value.domain)
-    return _folded(name, value)
+        return f"{name}: {_mailbox(value)}\r\n"
+    if name == "Subject":
+        return f"{name}: {_words(value, len(name) + 2)}\r\n"
+    return f"{name}: " + value.replace(", ", ",\r\n ") + "\r\n"  # addresses and tokens: never an encoded word
 
 
-@lru_cache(maxsize=512)
-def _folded(name: str, value: str, *mailbox: str) -> str:
-    """One folded header, from memory where the message before had the same. Of an address the three parts."""
-    try:
-        message = EmailMessage(policy=POLICY)
-        message[name] = Address(value, *mailbox) if mailbox else value
-        return str(POLICY.fold(name, message[name]))
-    except (ValueError, IndexError, AttributeError, TypeError) as error:  # what 3.11's header code throws on bad input
-        raise MailError(f"{name}: {error}") from error
+def _mailbox(value: Address) -> str:
+    if _PLAIN_NAME.fullmatch(value.display_name):
+        return f"{value.display_name} <{value.addr_spec}>".strip() if value.display_name else value.addr_spec
+    if value.display_name.isascii():
+        quoted = value.display_name.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{quoted}"\r\n <{value.addr_spec}>'
+    return f"{_encoded(value.display_name)}\r\n <{value.addr_spec}>"
+
+
+def _words(text: str, column: int) -> str:
+    """`text` folded at blanks; from its first word with a non-ASCII character on as encoded words (RFC 2047)."""
+    lines = [""]
+    words = text.split(" ")
+    for index, word in enumerate(words):
+        if not word.isascii():
+            lines.append(_encoded(" ".join(words[index:])))
+            break
+        if column + len(lines[-1]) + len(word) + 1 > FOLD_AT and lines[-1]:
+            lines.append(word)
+            column = 1
+        else:
+            lines[-1] += f" {word}" if lines[-1] else word
+    return "\r\n ".join(line for line in lines if line)
+
+
+def _encoded(text: str) -> str:
+    """Base64 encoded words of at most 75 characters, none of which cuts a character in two."""
+    chunks, chunk = [], b""
+    for char in text:
+        data = char.encode()
+        if len(chunk) + len(data) > ENCODED_WORD_BYTES:
+            chunks.append(chunk)
+            chunk = b""
+        chunk += data
+    return "\r\n ".join(f"=?utf-8?b?{base64.b64encode(one).decode('ascii')}?=" for one in [*chunks, chunk])
 
 
 def _compare(headers: Headers, data: bytes) -> None:
@@ -169,13 +168,18 @@ def _compare(headers: Headers, data: bytes) -> None:
     for (name, meant), read in zip(headers, parsed.values(), strict=True):
         unfolded = read.replace("\r\n", "")
         if isinstance(meant, Address):
-            same = parseaddr(unfolded)[1] == meant.addr_spec
+            shown, addr_spec = parseaddr(unfolded)
+            same = addr_spec == meant.addr_spec and _decoded(shown) == meant.display_name
         elif name == "Subject":
-            same = str(make_header(decode_header(unfolded))) == meant
+            same = _decoded(unfolded) == meant
         else:
             same = unfolded == meant
         if not same:
             raise MailError(f"{name} does not read back as it was meant: {unfolded!r}")
+
+
+def _decoded(text: str) -> str:
+    return str(make_header(decode_header(text)))
 
 
 def date_header(moment: datetime) -> str:

@@ -24,7 +24,7 @@ from monitor.model import Cadence, Digest, DigestItem, DigestSection, Message, V
 FULL_CARDS_UNTIL = 70_000
 ROWS_UNTIL = 90_000
 MORE_ROW = 130  # bytes of "and 12 more in the web view"
-COMPACT_ITEMS = 40
+COMPACT_UNTIL = 40_000
 MAX_SECTIONS = 40
 MAX_TOPIC_ROWS = 25
 MAX_QUIET = 12
@@ -54,9 +54,10 @@ def render(digest: Digest, letterhead: Letterhead, links: Links) -> Message:
     """
     cards = _cards(digest, links)
     frame = _frame(digest, letterhead, links, MAX_SECTIONS)
-    forms = _within_budget(digest, frame, cards)
+    forms = _within_budget(digest, frame, cards, FULL_CARDS_UNTIL, ROWS_UNTIL)
+    small = _within_budget(digest, frame, cards, 0, COMPACT_UNTIL)
     html, text = _dealt(digest, frame, cards, forms, links.web)
-    small_html, small_text = _dealt(digest, frame, cards, dict.fromkeys(list(forms)[:COMPACT_ITEMS], False), links.web)
+    small_html, small_text = _dealt(digest, frame, cards, small, links.web)
     whole = html
     if not all(forms.get(item.number) for item in digest.items):
         everything = dict.fromkeys(cards, True)
@@ -228,11 +229,10 @@ def _by_rank(sections: Sequence[DigestSection]) -> Iterator[DigestItem]:
         yield from (item for item in round_ if item is not None)
 
 
-def _within_budget(digest: Digest, frame: _Frame, cards: Cards) -> dict[int, bool]:
+def _within_budget(digest: Digest, frame: _Frame, cards: Cards, full_until: int, rows_until: int) -> dict[int, bool]:
     """For each number that fits: True for its full card, False for its row. What is missing did not fit."""
     sections = digest.sections[:MAX_SECTIONS]
     used = len(frame.html.encode()) + sum(form.size for form in frame.near) + MORE_ROW * len(sections)
-    full_until = FULL_CARDS_UNTIL
     forms: dict[int, bool] = {}
     for item in _by_rank(sections):
         one, relevant, not_relevant = cards[item.number]
@@ -242,7 +242,7 @@ def _within_budget(digest: Digest, frame: _Frame, cards: Cards) -> dict[int, boo
             used += full
             continue
         full_until = 0  # no full card after the first row
-        if used + one.compact.size > ROWS_UNTIL:
+        if used + one.compact.size > rows_until:
             break
         forms[item.number] = False
         used += one.compact.size
