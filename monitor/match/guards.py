@@ -6,7 +6,7 @@ until it is forced with a note; the others are told.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from monitor.errors import Problem
@@ -66,7 +66,9 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbour:
-    """Another topic: how many articles it matched in those days, and how many of them the examined one matches too."""
+    """Another topic of the same scope: its query as `normalised` gives it, how many articles it matched in those days,
+    and how many of them the examined one matches too.
+    """
 
     slug: str
     query: str
@@ -248,12 +250,10 @@ def _common(query: Query, shares: Mapping[str, float]) -> list[Guard]:
 
 
 def _same(topic: Topic, query: Query | None, volume: Volume, neighbours: Iterable[Neighbour]) -> list[Guard]:
-    own = (normalised(query) if query is not None else "", topic.weights, topic.threshold)
+    own = normalised(query) if query is not None and not topic.weights else ""
     found = []
     for other in neighbours:
-        if other.slug == topic.slug:
-            continue
-        if not topic.weights and other.query and other.query == own[0]:
+        if own and other.query == own:
             found.append(Guard(code="identical", message=f"it asks the same as the topic {other.slug}"))
             continue
         likeness = jaccard(volume.new, other.matched, other.shared)
@@ -269,16 +269,3 @@ def jaccard(one: int, other: int, shared: int) -> float:
     """|A and B| of |A or B|, from the three sizes."""
     union = one + other - shared
     return shared / union if union > 0 else 0.0
-
-
-def matched_ids(topic: Topic, articles: Iterable[Article]) -> Collection[int]:
-    """Ids of the articles that `topic` matches. Raises QueryError."""
-    engine = Engine()
-    made = slot(topic, engine)
-    found = set()
-    for article in articles:
-        reading = Reading(article)
-        engine.read(reading)
-        if made.holds(reading):
-            found.add(article.id)
-    return found

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
 from monitor.match.matcher import Matcher
-from monitor.model import Article, Label, Revision, Topic, Verdict
+from monitor.model import Article, Label, Topic, Verdict
 
 CONFIDENCE = 1.959964  # standard normal deviate of 95 %
 
@@ -88,11 +88,3 @@ def measure(topic: Topic, labelled: Iterable[tuple[Article, Verdict]]) -> Measur
     return Measure(
         revision=topic.revision, query=topic.query, precision=wilson(found, hits), recall=wilson(found, relevant)
     )
-
-
-def measure_revisions(
-    revisions: Iterable[Revision], articles: Iterable[Article], judged: Mapping[int, Verdict]
-) -> list[Measure]:
-    """Every revision on the same labelled articles, so that they compare; articles without a verdict are left out."""
-    labelled = [(article, judged[article.id]) for article in articles if article.id in judged]
-    return [measure(revision.topic, labelled) for revision in revisions]

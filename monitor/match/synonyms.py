@@ -52,7 +52,7 @@ def read_mesh(file: IO[bytes], name: str, *, scopes: Iterable[str] = ("EXACT",))
     """One Concept for each descriptor, with the terms of its preferred concept, which mean the same.
 
     A descriptor's narrower, broader and related concepts are no synonyms; `scopes` may ask for them. The year is that
-    in the file's name (desc2026.xml), else the newest in the record's dates.
+    in the file's name (desc2026.xml), or 0.
     """
     wanted = _known(scopes)
     parser = etree.iterparse(file, events=("start", "end"), load_dtd=False, no_network=True, resolve_entities=False)
@@ -67,7 +67,7 @@ def read_mesh(file: IO[bytes], name: str, *, scopes: Iterable[str] = ("EXACT",))
                 if element.tag != "DescriptorRecordSet":
                     raise ParseError(name, f"line {line}: <{element.tag}> where <DescriptorRecordSet> should be")
             if event == "end" and element.tag == "DescriptorRecord":
-                yield _descriptor(element, name, year or _dated(element), wanted)
+                yield _descriptor(element, name, year, wanted)
                 root.clear(keep_tail=False)
     except etree.XMLSyntaxError as error:
         raise ParseError(name, f"line {error.lineno or line}: {error.msg}") from error
@@ -93,11 +93,6 @@ def _scope(concept: etree._Element) -> str:
         return "EXACT"
     relation = concept.find("ConceptRelationList/ConceptRelation")
     return _MESH_SCOPES.get((relation.get("RelationName") if relation is not None else None) or "REL", "RELATED")
-
-
-def _dated(record: etree._Element) -> int:
-    texts = [record.findtext(f"{date}/Year") or "" for date in ("DateRevised", "DateCreated")]
-    return max((int(text) for text in texts if text.isdecimal()), default=0)
 
 
 def _year(name: str) -> int:
