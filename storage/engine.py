@@ -31,6 +31,7 @@ POSTGRES_CONNECTIONS = 5
 LOCK_SECONDS = 30
 TRIES = 3  # of a transaction that lost a deadlock or a serialization race: it changed nothing, so it can run again
 _RACES = {"40P01", "40001"}
+_OPTIONS = {"preserve_rowcount": True}  # of inserts, too: they say whether ON CONFLICT left something out
 
 
 class Database:
@@ -151,6 +152,7 @@ def _engines(url: sa.URL) -> tuple[sa.Engine, sa.Engine]:
             pool_size=POSTGRES_CONNECTIONS,
             max_overflow=READERS,
             connect_args={"connect_timeout": 10},
+            execution_options=_OPTIONS,
         )
         event.listen(engine, "before_cursor_execute", _clean_parameters, retval=True)
         return engine, engine
@@ -166,6 +168,7 @@ def _sqlite(url: sa.URL, begin: str, *, size: int, pragmas: tuple[str, ...]) -> 
         max_overflow=0,
         pool_timeout=60,
         connect_args={"timeout": LOCK_SECONDS, "check_same_thread": False},
+        execution_options=_OPTIONS,
     )
 
     event.listen(engine, "before_cursor_execute", _clean_parameters, retval=True)
@@ -271,7 +274,8 @@ def insert_into(db: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlit
     Never give one statement two rows of the same key (PostgreSQL refuses), and give rows in the order of their keys
     (two workers that lock the same rows in different orders deadlock).
     """
-    return postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
+    insert = postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
+    return insert.inline()  # without fetching the new id, which nobody needs
 
 
 def changed(result: sa.CursorResult[Any]) -> bool:

@@ -21,6 +21,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psycopg
+from psycopg import sql
+
 SETTINGS = {  # fast, and not durable
     "fsync": "off",
     "synchronous_commit": "off",
@@ -66,19 +69,11 @@ class TempPostgres:
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@/{database}?host={self._directory}"
 
-    def create(self, database: str, template: str = "template1") -> str:
-        """A new database, a copy of `template`; its URL."""
-        import psycopg
-
+    def create(self, database: str) -> str:
+        """A new, empty database; its URL."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f'create database "{database}" template "{template}" strategy file_copy')
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
         return self.url(database)
-
-    def drop(self, database: str) -> None:
-        import psycopg
-
-        with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f'drop database if exists "{database}" with (force)')
 
     def stop(self) -> None:
         process = self._process
@@ -181,3 +176,15 @@ def _unprivileged() -> tuple[int, int] | None:
 def _die_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
+
+
+def empty(url: str) -> None:
+    """Delete every row but the schema's own version. Faster than TRUNCATE, and much faster than a new database."""
+    with psycopg.connect(url) as connection:
+        connection.execute("set session_replication_role = replica")  # no foreign keys: any order will do
+        tables = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
+        for (table,) in tables:
+            if table not in ("alembic_version", "fact"):
+                connection.execute(sql.SQL("delete from {}").format(sql.Identifier(table)))
+        if ("fact",) in tables:
+            connection.execute("delete from fact where name <> 'fold_version'")

@@ -1,0 +1,59 @@
+"""What every test may use. Its folder is on the path, so shared samples and fakes are imported by name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+import storage as store
+from pgtemp import NoPostgres, TempPostgres, empty
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[TempPostgres]:
+    """A running server. Missing binaries skip the test, or fail it if REQUIRE_PG=1."""
+    try:
+        server = TempPostgres()
+    except NoPostgres as error:
+        if os.environ.get("REQUIRE_PG") == "1":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: TempPostgres) -> str:
+    """A migrated database, shared by the tests of a session: making one for each costs more than the tests."""
+    url = postgres.create("monitor")
+    store.migrate(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    store.migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a migrated, empty database: each test that asks runs on both."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "monitor.db")
+        yield f"sqlite:///{tmp_path / 'monitor.db'}"
+        return
+    url: str = request.getfixturevalue("postgres_url")
+    yield url
+    empty(url)
+
+
+@pytest.fixture
+async def storage(storage_url: str) -> AsyncIterator[store.Storage]:
+    async with store.Storage.open(storage_url) as opened:
+        yield opened
