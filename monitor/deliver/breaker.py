@@ -22,6 +22,7 @@ class Breaker:
     def __init__(self, cool_down: timedelta = timedelta(hours=1)) -> None:
         self._cool_down = cool_down
         self._in_a_row = self._tried = self._hard = self._trips = 0
+        self._dead_mailboxes = False
         self.open_until: datetime | None = None
         self.reason = ""
 
@@ -30,9 +31,11 @@ class Breaker:
         return self.open_until is None or now >= self.open_until
 
     def success(self) -> None:
+        """One message was accepted. Ends a pause for failures in a row, but not one for dead mailboxes."""
         self._tried += 1
         self._in_a_row = self._trips = 0
-        self.open_until, self.reason = None, ""
+        if not self._dead_mailboxes:
+            self.open_until, self.reason = None, ""
 
     def failure(self, now: datetime, *, hard: bool = False) -> None:
         """One message failed; `hard` when its mailbox does not exist."""
@@ -43,6 +46,7 @@ class Breaker:
             self._open(now, self._cool_down, f"{self._in_a_row} messages in a row failed")
         elif self._tried >= HARD_SAMPLE and self._hard > HARD_SHARE * self._tried:
             self._open(now, self._cool_down, f"{self._hard} of {self._tried} messages found no mailbox")
+            self._dead_mailboxes = True
 
     def trip(self, now: datetime) -> None:
         """The relay itself cannot be used: pause. Further reports of the same pause do not lengthen it."""
@@ -59,8 +63,10 @@ class Breaker:
     def reset(self) -> None:
         """Closed, with nothing remembered: an admin's decision."""
         self._in_a_row = self._tried = self._hard = self._trips = 0
+        self._dead_mailboxes = False
         self.open_until, self.reason = None, ""
 
     def _open(self, now: datetime, pause: timedelta, reason: str) -> None:
         self.open_until, self.reason = now + pause, reason
+        self._dead_mailboxes = False
         self.new_run()

@@ -50,7 +50,8 @@ class ImapPoller:
     async def poll(self, handle: Callable[[bytes], Awaitable[None]]) -> int:
         """How many mails were handled. One whose handler fails with a MonitorError stays unread and holds up no other.
 
-        Raises RelayUnreachable where the server does not answer, RelayUnusable where it refuses the login or folder.
+        Raises RelayUnreachable where the server does not answer, RelayUnusable where it refuses the login or folder,
+        or its certificate cannot be trusted.
         """
         client = await self._run(self._open)
         try:
@@ -76,7 +77,8 @@ class ImapPoller:
             async with asyncio.timeout(self._timeout * 2):  # the socket's own time-out is for each read
                 return await asyncio.to_thread(command, *arguments)
         except (OSError, TimeoutError, imaplib.IMAP4.error) as error:
-            raise RelayUnreachable(f"{self._where}: {printable(str(error)) or type(error).__name__}") from error
+            kind = RelayUnusable if isinstance(error, ssl.SSLCertVerificationError) else RelayUnreachable
+            raise kind(f"{self._where}: {printable(str(error)) or type(error).__name__}") from error
 
     def _open(self) -> imaplib.IMAP4_SSL:
         host, port = self._address

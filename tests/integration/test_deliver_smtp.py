@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from aiosmtpd.handlers import Message as MessageHandler
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import hostile_smtp as hostile
+from deliver_tls import make_certificate
 from hostile_smtp import HostileSmtp
 
 from monitor.deliver import Class, SmtpMailer, classify
@@ -542,27 +542,7 @@ async def test_waiting_for_the_rate_limit_is_not_the_servers_slowness(server: Ho
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A self-made certificate for 127.0.0.1 and its key, by the openssl command."""
-    where = tmp_path_factory.mktemp("tls")
-    key, cert = where / "key.pem", where / "cert.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    subject = ["-subj", "/CN=relay.test", "-addext", "subjectAltName=IP:127.0.0.1"]
-    try:
-        subprocess.run([*command, *subject, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("the openssl command is not installed")
-    return cert, key
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
