@@ -216,7 +216,7 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
     _check_variables(os.environ)
     try:
         settings = Settings(**values)
-        return Settings.model_validate(_overridden(settings, overrides or {}))
+        return _overridden(settings, overrides or {})
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(problem, named) for problem in error.errors())) from error
 
@@ -224,8 +224,10 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
 def _overridden(settings: Settings, overrides: Mapping[str, object]) -> Settings:
     for key, value in overrides.items():
         section, _, name = key.rpartition("__")
-        inner = getattr(settings, section).model_copy(update={name: value}) if section else value
-        settings = settings.model_copy(update={section or name: inner})
+        if section:
+            old = getattr(settings, section)
+            value = type(old).model_validate({**old.model_dump(), name: value})
+        settings = settings.model_copy(update={section or name: value})
     return settings
 
 

@@ -27,12 +27,12 @@ LONGEST_SILENCE = 120  # seconds that a beat may take without its ending well
 class Heartbeat:
     """Calls the due-functions of one Monitor again and again.
 
-    `beats` tells when each last went well (UTC), `limits` how long it may be silent before something is wrong.
+    `silent` names those that have not gone well for longer than they may.
     """
 
     def __init__(self, monitor: Monitor, *, tick: float) -> None:
-        self.beats: dict[str, datetime] = {}
-        self.limits: dict[str, timedelta] = {}
+        self._well: dict[str, datetime] = {}  # when each last went well
+        self._limits: dict[str, timedelta] = {}
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._monitor = monitor
@@ -48,14 +48,15 @@ class Heartbeat:
             ("housekeeping", monitor.housekeep, max(tick, 600)),
         ]
         for name, work, seconds in jobs:
-            self.limits[name] = timedelta(seconds=LONGEST_SILENCE + 3 * seconds)
+            self._well[name] = monitor.now()
+            self._limits[name] = timedelta(seconds=LONGEST_SILENCE + 3 * seconds)
             trigger = IntervalTrigger(seconds=seconds, timezone=UTC, jitter=min(1.0, seconds / 5))
             # the clock must never wait for the work: each beat only starts it, unless the last one is still at it
             self._scheduler.add_job(self._start, trigger, args=(name, work), id=name, next_run_time=datetime.now(UTC))
 
-    @property
-    def started(self) -> bool:
-        return bool(self._scheduler.running)
+    def silent(self) -> list[str]:
+        now = self._monitor.now()
+        return [name for name, limit in self._limits.items() if now - self._well[name] > limit]
 
     def start(self) -> None:
         self._scheduler.start()
@@ -81,7 +82,7 @@ class Heartbeat:
     async def _guard(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
         try:
             await work()
-            self.beats[name] = self._monitor.now()
+            self._well[name] = self._monitor.now()
         except Exception:  # a beat that fails must not stop the heart; /healthz shows that it no longer goes well
             log.exception("beat failed job=%s", name)
         finally:

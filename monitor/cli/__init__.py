@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 
 from monitor.cli.main import app
-from monitor.cli.output import err, show_query_error
+from monitor.console import err, show_query_error
 from monitor.errors import AlreadyRunning, ConfigError, MonitorError, QueryError
 
 CONFIGURATION = 4

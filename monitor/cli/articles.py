@@ -9,7 +9,7 @@ import typer
 
 from monitor.app import Opened
 from monitor.cli.context import Json, run
-from monitor.cli.output import say, say_json, table, when
+from monitor.console import say, say_json, table, when
 from monitor.errors import NotFound
 from monitor.match import parse_query
 from monitor.model import Topic

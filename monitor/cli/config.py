@@ -7,7 +7,7 @@ import typer
 from monitor import app as composition
 from monitor.cli import context
 from monitor.cli.context import Json
-from monitor.cli.output import say, say_json
+from monitor.console import say, say_json
 
 app = typer.Typer(no_args_is_help=True, help="Settings.")
 

@@ -12,7 +12,7 @@ import typer
 
 from monitor import app as composition
 from monitor.app import Opened
-from monitor.cli.output import err
+from monitor.console import err
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import typer
 
 from monitor.app import Opened
 from monitor.cli.context import Json, run
-from monitor.cli.output import note, say, say_json, table
+from monitor.console import note, say, say_json, table
 from monitor.errors import NotFound
 from monitor.model import Digest, Subscriber, Subscription
 

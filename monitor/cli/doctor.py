@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from monitor.app import Opened
 from monitor.deliver.checks import check_domain
-from monitor.digest import delivery_test
+from monitor.digest.letters import delivery_test
 from monitor.errors import MonitorError
 
 SAFE_SQLITE = (3, 51, 3)  # earlier ones have the WAL-reset race between two writing processes

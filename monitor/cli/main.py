@@ -14,7 +14,7 @@ from monitor import app as composition
 from monitor.app import Opened
 from monitor.cli import articles, config, context, digest, outbox, sources, subscribers, topics
 from monitor.cli.context import Json, progress, run
-from monitor.cli.output import note, say, say_json, table, when
+from monitor.console import note, say, say_json, table, when
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 for name, commands in {
@@ -64,7 +64,7 @@ async def _run_everything(settings: composition.Settings) -> None:
 
     async with composition.open_monitor(settings, exclusively=True) as opened:
         web = opened.settings.web
-        await worker.run(opened.monitor, lambda heart: serve(make_app(opened, heart), web.host, web.port))
+        await worker.run(opened.monitor, lambda heart: serve(make_app(opened, heart.silent), web.host, web.port))
 
 
 @app.command()

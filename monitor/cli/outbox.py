@@ -8,7 +8,7 @@ import typer
 
 from monitor.app import Opened
 from monitor.cli.context import Json, run
-from monitor.cli.output import say, say_json, table, when
+from monitor.console import say, say_json, table, when
 from monitor.model import DeliveryState
 
 app = typer.Typer(no_args_is_help=True, help="Messages on their way.")

@@ -10,7 +10,7 @@ import typer
 
 from monitor.app import Opened
 from monitor.cli.context import Json, progress, run
-from monitor.cli.output import note, say, say_json, table, when
+from monitor.console import note, say, say_json, table, when
 from monitor.model import Source
 
 app = typer.Typer(no_args_is_help=True, help="Feeds and other places to fetch from.")

@@ -10,7 +10,7 @@ import typer
 from monitor import schedule
 from monitor.app import Opened
 from monitor.cli.context import Json, run
-from monitor.cli.output import say, say_json, table, when
+from monitor.console import say, say_json, table, when
 from monitor.errors import MonitorError
 from monitor.model import Cadence, EmptyRule, Subscriber, SubscriberState, Subscription
 

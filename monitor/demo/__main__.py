@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from monitor import logs
-from monitor.cli.output import err, say, say_json, table, when
+from monitor.console import err, say, say_json, table, when
 from monitor.demo.run import Outcome, demo
 
 

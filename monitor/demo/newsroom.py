@@ -1,10 +1,10 @@
-"""A newsroom on loopback: five sites, each on a port of its own, with a clock that the caller moves.
+"""A newsroom on loopback: six sites, each on a port of its own, with a clock that the caller moves.
 
     with Newsroom(start=monday) as room:
         room.feed("xpress")            # http://127.0.0.1:40001/rss-feed/
         room.now += timedelta(days=7)  # the sites publish what has come out since
 
-The sites are `xpress`, `daily`, `journal`, `bulletin` (every feed broken) and `slow`.
+The sites are `xpress`, `daily`, `journal`, `bulletin` (every feed broken), `busy` (429) and `slow`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from urllib.parse import urlsplit
 
 from monitor.demo.content import load
 from monitor.demo.sites.base import Answer, Site
-from monitor.demo.sites.bulletin import Bulletin, Slow
+from monitor.demo.sites.bulletin import Bulletin, Busy, Slow
 from monitor.demo.sites.daily import Daily
 from monitor.demo.sites.journal import Journal
 from monitor.demo.sites.xpress import Xpress
 
 START = datetime(2026, 6, 1, tzinfo=UTC)  # a Monday
 _ROBOTS = b"User-agent: *\nDisallow: /private/\n"
-_SITES = ("xpress", "daily", "journal", "bulletin", "slow")
+_SITES = ("xpress", "daily", "journal", "bulletin", "busy", "slow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Visit:
 class Newsroom:
     """Serves the sample articles that are out at `now`, until closed.
 
-    `port` 0 takes free ports; any other number is the first of five in a row. `pace`: seconds a byte of the slow site.
+    `port` 0 takes free ports; any other number is the first of six in a row. `pace`: seconds a byte of the slow site.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class Newsroom:
             "daily": Daily(self._root("daily"), articles),
             "journal": Journal(self._root("journal"), articles),
             "bulletin": Bulletin(self._root("bulletin"), articles),
+            "busy": Busy(self._root("busy")),
             "slow": Slow(self._root("slow"), self._pace),
         }
         for slug, server in self._servers.items():

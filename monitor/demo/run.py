@@ -100,7 +100,8 @@ def _sources(room: Newsroom) -> list[Source]:
         source("sample-xpress", "Sample Xpress", room.feed("xpress")),
         source("sample-daily", "Sample Daily", room.feed("daily")),
         source("sample-journal", "Journal of Sample Medicine", room.feed("journal"), pages=False),
-        source("slow-server", "The Slow Server", room.feed("slow")),
+        source("sample-busy", "Sample Busy Post", room.feed("busy")),
+        source("sample-slow", "Sample Slow Herald", room.feed("slow")),
         *broken,
     ]
 

@@ -177,7 +177,9 @@ class Ingest:
 
 
 def explain(error: BaseException) -> str:
-    """What an admin reads: our own errors say it themselves, anything else is named by its class."""
+    """What an admin reads beside the source's name: our own errors say it, anything else is named by its class."""
+    if isinstance(error, FetchError | ParseError):
+        return error.reason
     return str(error) if isinstance(error, MonitorError) else f"unexpected {type(error).__name__}: {error}"
 
 
@@ -202,4 +204,4 @@ def _remarks(feed: Feed | None) -> str:
     return "; ".join(remarks)
 
 
-__all__ = ["FetchError", "Ingest", "explain"]
+__all__ = ["Ingest", "explain"]

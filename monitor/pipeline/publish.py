@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from monitor import schedule
-from monitor.digest import ENOUGH_LABELS, Letterhead, Links, TopicFeedback, compose, learn, render
+from monitor.digest import Letterhead, Links, TopicFeedback, compose, learn, render
 from monitor.errors import MonitorError
 from monitor.model import Delivery, Digest, EmptyRule, Level, Message, Period, Subscriber, Subscription, Topic
 from monitor.pipeline.ingest import explain
@@ -92,7 +92,7 @@ class Publisher:
             verdicts = {
                 label.article_id: label.verdict for label in reversed(await self.storage.topics.labels(topic.id))
             }
-            if len(verdicts) < ENOUGH_LABELS:
+            if not verdicts:
                 continue
             articles = await self.storage.articles.get_many(sorted(verdicts))
             if feedback := learn([(article, verdicts[article.id]) for article in articles]):

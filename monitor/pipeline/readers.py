@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from monitor import schedule
-from monitor.digest import Letterhead, Links, address_change, confirmation, invitation
+from monitor.digest import Letterhead, Links
+from monitor.digest.letters import address_change, confirmation, invitation
 from monitor.errors import LinkError, MonitorError, NotFound
 from monitor.model import Delivery, Label, Message, Subscriber, SubscriberState, Subscription, Verdict
 from storage import Storage

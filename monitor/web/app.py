@@ -16,7 +16,6 @@ from monitor.app import Opened
 from monitor.errors import LinkError, MonitorError, NotFound
 from monitor.web import readers
 from monitor.web.pages import page
-from monitor.worker import Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -35,15 +34,15 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 BODY_LIMIT = 1_000_000
 
 
-def make_app(opened: Opened, heart: Heartbeat | None = None) -> FastAPI:
-    """The application for one open Monitor; `heart` where the same process also works."""
+def make_app(opened: Opened, silent: Callable[[], list[str]] = list) -> FastAPI:
+    """The application for one open Monitor; `silent` names the beats of this process that did not go well lately."""
     app = FastAPI(title="Medical News Monitor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.redirect_slashes = False  # RFC 8058: a one-click POST must not be redirected
     app.state.opened = opened
     app.middleware("http")(_guard(opened))
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.include_router(readers.router)
-    _add_health(app, opened, heart)
+    _add_health(app, opened, silent)
     app.add_exception_handler(MonitorError, _our_error)
     return app
 
@@ -82,19 +81,15 @@ async def _our_error(request: Request, error: Exception) -> Response:
     return page("message.html", status=status, title="This did not work", text=str(error))
 
 
-def _add_health(app: FastAPI, opened: Opened, heart: Heartbeat | None) -> None:
+def _add_health(app: FastAPI, opened: Opened, silent: Callable[[], list[str]]) -> None:
     monitor = opened.monitor
-    started_at = monitor.now()
 
     @app.get("/healthz")
     async def healthz() -> JSONResponse:
         """Alive: the process answers, and every beat went well not long ago. Asks no database."""
-        now = monitor.now()
-        silent = []
-        if heart:
-            silent = [name for name, limit in heart.limits.items() if now - heart.beats.get(name, started_at) > limit]
-        body = {"status": "silent: " + ", ".join(silent) if silent else "ok", "version": __version__}
-        return JSONResponse(body, status_code=503 if silent else 200)
+        names = silent()
+        body = {"status": "silent: " + ", ".join(names) if names else "ok", "version": __version__}
+        return JSONResponse(body, status_code=503 if names else 200)
 
     @app.get("/readyz")
     async def readyz() -> JSONResponse:

@@ -13,7 +13,6 @@ _XML = "application/rss+xml; charset=utf-8"
 _PLAIN = {
     "/missing.xml": Answer(status=404, body=b"<h1>Not Found</h1>"),
     "/gone.xml": Answer(status=410, body=b"<h1>Gone</h1><p>We no longer offer feeds.</p>"),
-    "/busy.xml": Answer(status=429, body=b"<h1>Too Many Requests</h1>", headers={"Retry-After": "120"}),
     "/error.xml": Answer(status=500, body=b"<h1>Internal Server Error</h1>"),
     "/html.xml": Answer(
         body=b"<!DOCTYPE html><html><head><title>Checking your connection</title></head>"
@@ -31,7 +30,7 @@ class Bulletin(NewsSite):
 
     @property
     def feeds(self) -> Mapping[str, str]:
-        broken = ("cut", "dropped", "html", "missing", "gone", "busy", "error")
+        broken = ("cut", "dropped", "html", "missing", "gone", "error")
         return {name: f"/{name}.xml" for name in broken}
 
     def answer(self, path: str, now: datetime) -> Answer:
@@ -68,6 +67,23 @@ class Bulletin(NewsSite):
             f'<meta name="description" content="{escape(article.summary)}"></head>'
             f"<body><article><h1>{article.heading}</h1>{''.join(blocks(article))}</article></body></html>"
         )
+
+
+class Busy:
+    """A server of its own that always asks to be left alone for two minutes: all of it, not one address."""
+
+    slug = "busy"
+    name = "Sample Busy Post"
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+
+    @property
+    def feeds(self) -> Mapping[str, str]:
+        return {"all": "/feed.xml"}
+
+    def answer(self, path: str, now: datetime) -> Answer:
+        return Answer(status=429, body=b"<h1>Too Many Requests</h1>", headers={"Retry-After": "120"})
 
 
 class Slow:
