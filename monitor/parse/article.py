@@ -14,7 +14,7 @@ from monitor.model import Article, Entry, Feed, TextFrom
 from monitor.parse.body import SHORT, page_text
 from monitor.parse.entry import language_code
 from monitor.parse.metadata import Metadata, read_metadata
-from monitor.parse.page import Extract, Page, read_page
+from monitor.parse.page import Extract, Page, inner_text, read_page
 from monitor.parse.plain import MAX_TEXT, clean, plain_paragraphs
 from monitor.parse.publishers import extract_by_adapter
 from monitor.parse.wrong import blocking_page
@@ -132,12 +132,12 @@ def _guessed_date(page: Page) -> datetime | None:
     from htmldate import find_date
 
     try:
-        day = find_date(page.pruned, url=page.url, extensive_search=False, original_date=True, max_date="2050-12-31")
+        day = find_date(page.tree, url=page.url, extensive_search=False, original_date=True, max_date="2050-12-31")
         return datetime.fromisoformat(day).replace(tzinfo=UTC) if day else None
     except Exception:  # third-party heuristics on a stranger's page; no date is a good answer
         return None
 
 
 def _blocked(page: Page, text: str) -> str:
-    visible = text if len(text) > SHORT else clean(" ".join(page.pruned.itertext()))[:10_000]
+    visible = text if len(text) > SHORT else inner_text(page.pruned)[:10_000]
     return blocking_page(page.text[:100_000].lower(), page.text_of("//title"), visible)

@@ -13,7 +13,37 @@ _NAME_MAIL = re.compile(r"\s*<?\s*\(?[^\s@<>()]{1,200}@[^\s@<>()]{1,200}\)?>?\s*
 _INITIALS = re.compile(r"(?:[A-Z]\.?[\s-]?){1,5}$")
 _BY = re.compile(r"^(?:by|von|par|por)\s*:?\s+", re.IGNORECASE)
 _DEGREES = frozenset(
-    "md phd rn rd mph mba msc bsc ba bs ms ma do dds dvm dacvb facep facc facs pharmd np pa pa-c ldn lcsw jr sr ii iii".split()
+    [
+        "md",
+        "phd",
+        "rn",
+        "rd",
+        "mph",
+        "mba",
+        "msc",
+        "bsc",
+        "ba",
+        "bs",
+        "ms",
+        "ma",
+        "do",
+        "dds",
+        "dvm",
+        "dacvb",
+        "facep",
+        "facc",
+        "facs",
+        "pharmd",
+        "np",
+        "pa",
+        "pa-c",
+        "ldn",
+        "lcsw",
+        "jr",
+        "sr",
+        "ii",
+        "iii",
+    ]
 )
 
 

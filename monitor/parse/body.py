@@ -6,22 +6,51 @@ import re
 
 from lxml import etree
 
-from monitor.parse.page import Page, is_heavy, pruned
-from monitor.parse.plain import MAX_TEXT, clean, join_paragraphs
+from monitor.parse.page import Page, inner_text, is_heavy, pruned
+from monitor.parse.plain import MAX_TEXT, join_paragraphs
 
 SHORT = 250  # characters: less than this is a teaser or a failure
 _BLOCKS = frozenset({"p", "li", "h2", "h3", "h4", "blockquote", "pre", "td", "dd"})
 _LINES = re.compile(r"\n+")
+_FURNITURE = re.compile(
+    r"(?:advertisement|advertising|sponsored content|log ?in|sign in|register|subscribe(?: now| today)?|share(?: this.*)?|print|email"
+    r"|save|comments?|read more|related(?: articles| stories| content)?|recommended.*|skip to .*|back to top|cookie settings"
+    r"|alternate versions|most popular|trending(?: now)?|follow us.*|contact us|all rights reserved\.?)\W*$"
+    r"|sign[ -]?up (?:for|to)\b|subscribe to\b|join our newsletter\b|get our newsletter\b|this article is exclusive to\b|already a subscriber"
+    r"|(?:©|\(c\)|copyright) ?(?:19|20)\d\d\b",
+    re.IGNORECASE,
+)
 
 
 def page_text(page: Page) -> str:
-    """The article's text, paragraphs separated by a blank line; empty where there is none. At most 256 K characters."""
+    """The article's text, paragraphs separated by a blank line; empty where there is none. At most 256 K characters.
+
+    Fast first; where it found little against a plain reading of the paragraphs, the slower ways that lose less.
+    """
+    plain = simple_text(page.pruned)
     if is_heavy(page.pruned):
-        return simple_text(page.pruned)
-    text = _trafilatura(page.pruned, fast=True)
-    if len(text) < SHORT:
-        text = max(text, _trafilatura(page.pruned, fast=False), key=len)
-    return text
+        return _without_furniture(plain)
+    best = _trafilatura(page.pruned, fast=True)
+    if _too_little(best, plain):
+        best = _longer(best, _trafilatura(page.pruned), plain)
+    if _too_little(best, plain):
+        best = _longer(best, _trafilatura(page.pruned, favor_recall=True), plain)
+    return _without_furniture(plain if len(best) < SHORT < len(plain) else best)
+
+
+def _too_little(text: str, plain: str) -> bool:
+    return len(text) < SHORT or len(text) * 10 < len(plain) * 6
+
+
+def _longer(text: str, other: str, plain: str) -> str:
+    """The longer one, unless that is longer than all paragraphs together: then it has swallowed the page."""
+    return other if len(text) < len(other) <= max(len(plain) * 13 // 10, SHORT * 2) else text
+
+
+def _without_furniture(text: str) -> str:
+    """Lines that stand between paragraphs on every site and say nothing."""
+    kept = [line for line in text.split("\n\n") if len(line) > 120 or not _FURNITURE.match(line.strip("-•* |"))]
+    return join_paragraphs(kept)
 
 
 def simple_text(tree: etree._Element) -> str:
@@ -29,8 +58,8 @@ def simple_text(tree: etree._Element) -> str:
     scores: dict[etree._Element, int] = {}
     paragraphs: list[tuple[etree._Element | None, str]] = []
     for element in pruned(tree, ("nav", "footer", "aside", "form")).iter("p", "h2", "h3", "li", "blockquote", "pre"):
-        line = clean("".join(element.itertext()))[:MAX_TEXT]
-        linked = sum(len("".join(link.itertext())) for link in element.iter("a"))
+        line = inner_text(element)[:MAX_TEXT]
+        linked = sum(len(inner_text(link)) for link in element.iter("a"))
         if len(line) < 25 or linked * 2 > len(line) or any(child.tag in _BLOCKS for child in element):
             continue
         parent = element.getparent()
@@ -41,19 +70,11 @@ def simple_text(tree: etree._Element) -> str:
     return join_paragraphs([line for parent, line in paragraphs if parent is None or scores[parent] >= enough])
 
 
-def _trafilatura(tree: etree._Element, *, fast: bool) -> str:
+def _trafilatura(tree: etree._Element, *, fast: bool = False, favor_recall: bool = False) -> str:
     from trafilatura import extract  # a tenth of a second, which no other command should pay
 
     try:
-        text = extract(
-            tree,
-            fast=fast,
-            include_comments=False,
-            include_tables=True,
-            include_images=False,
-            with_metadata=False,
-            deduplicate=False,
-        )
+        text = extract(tree, fast=fast, favor_recall=favor_recall, include_comments=False, with_metadata=False)
     except Exception:  # third-party heuristics on a stranger's page: whatever they trip over, the plain reading remains
         return simple_text(tree)
     return join_paragraphs(_LINES.split(text)) if text else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from urllib.parse import urljoin
@@ -22,6 +22,7 @@ from monitor.parse.tags import short_tag
 MAX_CATEGORIES = 50
 MAX_GUID = 500
 MAX_URL = 4_000
+MAX_SUMMARY = 65_536
 _MAX_VALUES = 500  # of one name in one entry
 
 # Where each value may stand, the best place first. Names as in `short_tag`.
@@ -80,7 +81,6 @@ class FeedHead:
     journal: str = ""
     authors: tuple[str, ...] = ()
     ttl: timedelta | None = None
-    _unused: list[str] = field(default_factory=list)
 
 
 def read_entry(item: etree._Element, head: FeedHead) -> Entry | None:
@@ -89,8 +89,8 @@ def read_entry(item: etree._Element, head: FeedHead) -> Entry | None:
     title = _first_line(values, _TITLE, MAX_LINE)
     guid = _first_line(values, _GUID, 10_000_000)
     url = _link(item, values, head.url, guid)
-    summary = _first_text(values, _SUMMARY, plain_line)
-    content = _first_text(values, _CONTENT, plain_paragraphs)
+    summary = _first_line(values, _SUMMARY, MAX_SUMMARY)
+    content = _first_paragraphs(values, _CONTENT)
     if not (title or summary or content):
         return None
     ids = [clean(raw_text(element)) for name in _IDENTIFIERS for element in values.get(name, ())]
@@ -188,11 +188,10 @@ def _first_line(values: Values, names: tuple[str, ...], limit: int) -> str:
     return ""
 
 
-def _first_text(values: Values, names: tuple[str, ...], to_text: object) -> str:
+def _first_paragraphs(values: Values, names: tuple[str, ...]) -> str:
     for name in names:
         for element in values.get(name, ()):
-            text = plain_paragraphs(raw_text(element)) if to_text is plain_paragraphs else text_line(element, 65_536)
-            if text:
+            if text := plain_paragraphs(raw_text(element)):
                 return text
     return ""
 
@@ -209,12 +208,12 @@ def _link(item: etree._Element, values: Values, feed_url: str, guid: str) -> str
     """Where the article is: FeedBurner's original, the alternate link, else an id that is an address."""
     for link in _link_candidates(item, values, guid):
         absolute = link[:8].lower().startswith(("http://", "https://"))
-        if url := resolved(link, feed_url if absolute else urljoin_base(item, feed_url)):
+        if url := resolved(link, feed_url if absolute else _base(item, feed_url)):
             return url
     return ""
 
 
-def urljoin_base(item: etree._Element, feed_url: str) -> str:
+def _base(item: etree._Element, feed_url: str) -> str:
     """The address that relative links count from: xml:base, itself counted from the feed's address."""
     try:
         base = urljoin(feed_url, item.base or "")

@@ -7,6 +7,7 @@ read: memory stays flat, and of a feed cut in the middle the complete entries re
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import cast
 
 from lxml import etree
 
@@ -85,7 +86,7 @@ class _Reading:
                 parser.feed(data[start : start + _CHUNK])
             finally:
                 for _, item in parser.read_events():
-                    self._take(item)
+                    self._take(cast("etree._Element", item))
         try:
             root = parser.close()
         except etree.XMLSyntaxError:

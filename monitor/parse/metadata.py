@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from monitor.identity import doi_in_url, find_doi, same_site
+from monitor.identity import doi_in_url, find_doi, normal_title, same_site
 from monitor.parse.authors import author_names
 from monitor.parse.dates import parse_date
 from monitor.parse.entry import language_code, resolved
@@ -16,13 +16,28 @@ from monitor.parse.page import Page
 from monitor.parse.plain import MAX_LINE, clean, plain_line
 
 _ARTICLE_TYPES = frozenset(
-    "article newsarticle blogposting report scholarlyarticle medicalscholarlyarticle techarticle opinionnewsarticle"
-    " analysisnewsarticle reportagenewsarticle backgroundnewsarticle reviewnewsarticle medicalwebpage socialmediaposting"
-    " liveblogposting review".split()
+    [
+        "article",
+        "newsarticle",
+        "blogposting",
+        "report",
+        "scholarlyarticle",
+        "medicalscholarlyarticle",
+        "techarticle",
+        "opinionnewsarticle",
+        "analysisnewsarticle",
+        "reportagenewsarticle",
+        "backgroundnewsarticle",
+        "reviewnewsarticle",
+        "medicalwebpage",
+        "socialmediaposting",
+        "liveblogposting",
+        "review",
+    ]
 )
 _PAGE_TYPES = frozenset({"webpage", "itempage", "aboutpage", "faqpage"})
 _OWN_DOI = re.compile(r"(?:doi:\s*|info:doi/|https?://(?:dx\.)?doi\.org/)?\s*10\.\d{4,9}/", re.IGNORECASE)
-_SUFFIX = re.compile(r"\s+[|–—·»-]\s+|\s+::\s+")
+_SUFFIX = re.compile(r"\s+[|–—·•»-]\s+|\s+::\s+")
 _NOBODY = frozenset(
     {"admin", "administrator", "editor", "staff", "science x staff", "webmaster", "guest", "user", "root"}
 )
@@ -83,16 +98,20 @@ def _article_object(page: Page) -> dict[str, Any]:
 
 
 def _title(page: Page, thing: dict[str, Any]) -> str:
-    h1 = _headline(page)
-    said = (
-        plain_line(_string(thing.get("headline")), MAX_LINE),
-        plain_line(_first(page.meta, ("citation_title", "dc.title", "dcterms.title")), MAX_LINE),
-        plain_line(_first(page.meta, ("og:title", "twitter:title")), MAX_LINE),
-        h1,
-        plain_line(page.text_of("//head/title"), MAX_LINE),
-    )
-    title = next((line for line in said if line), "")
-    return _without_site(title, h1, _site(page.meta, thing))
+    """The headline that readers see; OpenGraph's is often one for social media, but says whether an h1 is a headline."""
+    h1, site = _headline(page), _site(page.meta, thing)
+    named = plain_line(_string(thing.get("headline")), MAX_LINE)
+    named = named or plain_line(_first(page.meta, ("citation_title", "dc.title", "dcterms.title")), MAX_LINE)
+    shared = plain_line(_first(page.meta, ("og:title", "twitter:title")) or page.text_of("//head/title"), MAX_LINE)
+    if not named and h1 and (not shared or _alike(h1, shared)):
+        return h1
+    return _without_site(named or shared or h1, h1, site)
+
+
+def _alike(one: str, other: str) -> bool:
+    """Are at least half of the first's words in the second?"""
+    words, others = set(normal_title(one).split()), set(normal_title(other).split())
+    return len(words & others) * 2 >= len(words) > 0
 
 
 def _headline(page: Page) -> str:
@@ -121,7 +140,7 @@ def _published(page: Page, thing: dict[str, Any]) -> datetime | None:
          "dcterms.date", "dcterms.issued", "dcterms.created", "article:published_time", "og:article:published_time", "article:published",
          "datepublished", "date", "pubdate", "publish_date", "publish-date", "publication_date", "parsely-pub-date", "sailthru.date"),
     )  # fmt: skip
-    times = page.tree.xpath("(//article//time | //main//time)[@datetime][position() <= 3]")
+    times = page.all("(//article//time | //main//time)[@datetime][position() <= 3]")
     said += [time.get("datetime") or "" for time in times if _says_published(time)]
     return next((moment for text in said if text and (moment := parse_date(text))), None)
 
@@ -216,7 +235,7 @@ def _canonical(page: Page) -> str:
     last = path.rpartition("/")[2]
     names_one = "?" in url or "-" in last or any(char.isdigit() for char in last)
     given = page.url.partition("://")[2].partition("/")[2].partition("#")[0].strip("/")
-    is_above = given != path and given.startswith(path + "/") or not path
+    is_above = (given != path and given.startswith(path + "/")) or not path
     return url if names_one and not is_above else ""
 
 

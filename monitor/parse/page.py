@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import lxml.html
 from bs4 import BeautifulSoup
@@ -31,7 +32,7 @@ _ATTRIBUTES = re.compile(_ATTRIBUTE)
 _CDATA = re.compile(r"^\s*(?://|/\*)?\s*<!\[CDATA\[(?:\s*\*/)?|(?://|/\*)?\s*\]\]>(?:\s*\*/)?\s*$|^\s*<!--|-->\s*$")
 
 _NO_TEXT = ("script", "style", "svg", "noscript", "template", "iframe", "object", "embed", "canvas", "map", "video", "audio",
-            "input", "select", "textarea", "button", "link", "meta")  # fmt: skip
+            "input", "select", "textarea", "link", "meta")  # fmt: skip
 _FURNITURE = ("nav", "footer", "aside", "dialog", "menu")
 
 
@@ -94,20 +95,20 @@ class Page:
 
     def first(self, path: str) -> etree._Element | None:
         """The first element that an XPath expression finds."""
-        found = self.tree.xpath(path)
-        return found[0] if found else None
+        return next(iter(self.all(path)), None)
+
+    def all(self, path: str) -> list[etree._Element]:
+        """The elements that an XPath expression finds."""
+        return cast("list[etree._Element]", self.tree.xpath(path))
 
     def text_of(self, path: str) -> str:
         """The text of the first element that an XPath expression finds, as one line."""
         element = self.first(path)
-        return "" if element is None else clean("".join(element.itertext()))
+        return "" if element is None else inner_text(element)
 
     def _main(self) -> etree._Element:
-        for path in (".//main", ".//*[@role='main']", ".//article", ".//body"):
-            if len(found := self.tree.xpath(path)) >= 1:
-                element: etree._Element = found[0]
-                return element
-        return self.tree
+        paths = ("//main", "//*[@role='main']", "//article", "//body")
+        return next((element for path in paths if (element := self.first(path)) is not None), self.tree)
 
 
 def read_page(body: bytes, *, url: str, content_type: str = "") -> Page:
@@ -128,6 +129,11 @@ def read_page(body: bytes, *, url: str, content_type: str = "") -> Page:
     except (etree.LxmlError, ValueError, AssertionError) as error:  # lxml asserts on documents without any element
         raise ParseError(url, "no readable HTML page") from error
     return Page(url, tree, text)
+
+
+def inner_text(element: etree._Element) -> str:
+    """All text in an element as one line."""
+    return clean("".join(cast("Iterator[str]", element.itertext())))
 
 
 def pruned(element: etree._Element, tags: tuple[str, ...]) -> etree._Element:

@@ -12,8 +12,41 @@ MAX_TEXT = 256 * 1024  # characters of one article's text; the rest is cut
 MAX_LINE = 2_000  # of a title, a name, a category
 
 _INLINE = frozenset(
-    "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd mark nobr q s samp small span strike strong sub sup"
-    " time tt u var wbr".split()
+    [
+        "a",
+        "abbr",
+        "acronym",
+        "b",
+        "bdi",
+        "bdo",
+        "big",
+        "cite",
+        "code",
+        "data",
+        "del",
+        "dfn",
+        "em",
+        "font",
+        "i",
+        "ins",
+        "kbd",
+        "mark",
+        "nobr",
+        "q",
+        "s",
+        "samp",
+        "small",
+        "span",
+        "strike",
+        "strong",
+        "sub",
+        "sup",
+        "time",
+        "tt",
+        "u",
+        "var",
+        "wbr",
+    ]
 )
 _DROPPED = frozenset({"script", "style", "noscript", "template", "svg", "iframe", "object"})
 _TAG_NAME = re.compile(r"/?([A-Za-z][A-Za-z0-9:-]*)")

@@ -33,11 +33,11 @@ def extract(page: Page) -> Extract:
         title=_line(soup.select_one("h1.page_title")),
         published=parse_date(_line(soup.select_one(".release_date time") or soup.select_one(".release_date"))),
         authors=(),
-        body=_body(soup),
         category=_line(soup.select_one(".release_type") or soup.select_one(".kicker")),
         doi=find_doi(box.get("doi", "")),
         journal=box.get("journal", ""),
         provider=_line(soup.select_one("p.meta_institute")),
+        body=_body(soup),  # last: it takes out of the soup what is no text
     )
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from bs4 import BeautifulSoup, Tag
 
 from monitor.identity import find_doi
 from monitor.parse.authors import author_names
 from monitor.parse.dates import parse_date
-from monitor.parse.page import Extract, Page
+from monitor.parse.page import Extract, Page, inner_text
 from monitor.parse.plain import clean, join_paragraphs
 
 HOSTS = frozenset({"medicalxpress.com", "phys.org", "techxplore.com"})
@@ -27,7 +28,7 @@ _FURNITURE = (
 # Boxes that are known by their heading only. A heading that is none of these ends the box.
 _BOXES = (
     "editors' notes", "the gist", "key concepts", "who's behind this story", "publication details", "more information",
-    "journal information", "explore further", "add as preferred source", "citation", "feedback to editors", "provided by",
+    "journal information", "explore further",
 )  # fmt: skip
 _LINES = (
     "this article has been reviewed according to science x", "editors have highlighted the following", "© ", "(c) ", "citation:",
@@ -54,12 +55,11 @@ def extract(page: Page) -> Extract:
     authors, site = _authors(soup, byline)
     provider = _provider(soup)
     more = _more(soup)
-    return Extract(
+    values = Extract(
         title=_line(soup.select_one("h1")),
         published=parse_date(_date_line(soup)),
         authors=authors,
         byline=byline,
-        body=_body(soup),
         category=_category(page),
         doi=_doi(soup, more),
         journal=_journal(soup, more),
@@ -67,6 +67,7 @@ def extract(page: Page) -> Extract:
         citation=_CITATION.sub("", _line(soup.select_one(".d-print-block .mb-4") or soup.select_one(".d-print-block"))),
         copyright=_copyright(soup),
     )
+    return replace(values, body=_body(soup))  # last: it takes out of the soup what is no text
 
 
 def _line(tag: Tag | None) -> str:
@@ -102,7 +103,7 @@ def _provider(soup: BeautifulSoup) -> str:
 
 def _category(page: Page) -> str:
     """The last place of the first trail; a second trail would begin with "Home" again."""
-    names = [clean("".join(span.itertext())) for span in page.tree.xpath("//ol[contains(@class, 'breadcrumb')]//li")]
+    names = [inner_text(item) for item in page.all("//ol[contains(@class, 'breadcrumb')]//li")]
     trail: list[str] = []
     for name in filter(None, names):
         if name == "Home" and trail:
@@ -137,7 +138,7 @@ def _doi(soup: BeautifulSoup, more: Tag | None) -> str:
 
 
 def _journal(soup: BeautifulSoup, more: Tag | None) -> str:
-    """As the reference prints it: in italics, or alone before the DOI ("J Clin Invest. DOI: …"); else the journal's link."""
+    """As the reference prints it: in italics, or alone before the DOI ("J Clin Invest. DOI: …"); else by its link."""
     if more:
         for italic in more.find_all(("i", "em")):
             behind = str(italic.next_sibling or "")

@@ -6,13 +6,13 @@ from bs4 import BeautifulSoup, Tag
 
 from monitor.identity import find_doi
 from monitor.parse.dates import parse_date
-from monitor.parse.page import Extract, Page
+from monitor.parse.page import Extract, Page, inner_text
 from monitor.parse.plain import clean, join_paragraphs
 
 HOSTS = frozenset({"sciencedaily.com"})
 
 _BLOCKS = ("p", "h2", "h3", "h4", "li", "blockquote")
-_FURNITURE = "#journal_references, #citations, #related_releases, #related_topics, #story_source, .story_source, .ad, .well, figure"
+_FURNITURE = "#journal_references, #citations, #related_releases, #related_topics, #story_source, .ad, .well, figure"
 _LINES = (
     "story source:",
     "materials provided by",
@@ -34,12 +34,12 @@ def extract(page: Page) -> Extract:
         published=parse_date(_line(soup.select_one("dd#date_posted"))),
         authors=(),
         summary=_line(soup.select_one("dd#abstract")),
-        body=_body(soup),
         category=_category(page),
         doi=_doi(reference),
         journal=_line(reference.select_one("em")) if reference else "",
         provider=_line(soup.select_one("dd#source")),
         citation=_line(soup.select_one("#citation_mla")),
+        body=_body(soup),  # last: it takes out of the soup what is no text
     )
 
 
@@ -55,8 +55,8 @@ def _doi(reference: Tag | None) -> str:
 
 
 def _category(page: Page) -> str:
-    trail = page.tree.xpath("//*[contains(@class, 'breadcrumb')]//li")
-    return clean("".join(trail[-1].itertext())) if trail else ""
+    trail = page.all("//*[contains(@class, 'breadcrumb')]//li")
+    return inner_text(trail[-1]) if trail else ""
 
 
 def _body(soup: BeautifulSoup) -> str:
