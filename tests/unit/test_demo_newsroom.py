@@ -367,7 +367,7 @@ def test_head_has_the_headers_and_no_body(late):
 
 
 def test_each_site_is_an_origin_of_its_own(late):
-    assert len(set(late.origins)) == 5
+    assert len(set(late.origins)) == 6
     assert all(origin.startswith("127.0.0.1:") for origin in late.origins)
     assert urlsplit(late.feed("xpress")).netloc == late.origins[0]
 
