@@ -19,7 +19,6 @@ from monitor.model import Cadence, Period, Source, Subscription
 AT_ONCE_GRID = timedelta(minutes=15)
 LONGEST_WAIT = timedelta(hours=24)
 LONGEST_DELIVERY = timedelta(hours=48)
-RELAY_WAIT = timedelta(minutes=1)
 JITTER = 0.1
 PAGE_WAITS = (timedelta(minutes=10), timedelta(minutes=50), timedelta(hours=3), timedelta(hours=8))
 SEND_WAITS = (
@@ -237,11 +236,6 @@ def next_send(
         return due
     limit = first_tried_at + give_up_after
     return min(due, limit) if now < limit else None
-
-
-def relay_retry(now: datetime) -> datetime:
-    """When to look again for a relay that was not there. Messages wait, and none ages."""
-    return now + RELAY_WAIT
 
 
 def _seconds(value: float | None) -> float:

@@ -23,7 +23,7 @@ from deliver_tls import make_certificate
 from hostile_smtp import HostileSmtp
 
 from monitor.deliver import Class, SmtpMailer, classify
-from monitor.errors import DeliveryError, DeliveryInDoubt, DeliveryRefused, RelayUnreachable, RelayUnusable
+from monitor.errors import ConfigError, DeliveryError, DeliveryInDoubt, DeliveryRefused, RelayUnreachable, RelayUnusable
 from monitor.model import Message
 
 HEADERS = b"From: digest@news.example.org\r\nTo: %s\r\nSubject: 3 new\r\nMessage-ID: <%d@news.example.org>\r\n\r\n"
@@ -247,6 +247,16 @@ async def test_an_answer_before_its_question_is_not_taken_for_acceptance(server:
     assert type(result) is DeliveryError
 
 
+async def test_a_server_that_knows_no_ehlo_is_greeted_the_old_way(server: HostileSmtp) -> None:
+    server.script["EHLO"] = "500 5.5.1 what?"
+    mailer = mailer_for(server)
+
+    assert (await mailer.send(mail())).startswith("250")
+    await mailer.aclose()
+
+    assert server.commands[:2] == ["EHLO localhost", "HELO localhost"]
+
+
 async def test_no_server_at_all_is_unreachable() -> None:
     async with HostileSmtp() as server:
         mailer = mailer_for(server)
@@ -273,6 +283,11 @@ async def test_what_a_server_says_cannot_break_our_logs(server: HostileSmtp) -> 
     assert isinstance(result, DeliveryRefused)
     assert result.reason.isprintable()
     assert len(result.reason) < 600
+
+
+def test_a_name_of_ours_that_cannot_be_one_is_a_setting_to_mend() -> None:
+    with pytest.raises(ConfigError, match="host name"):
+        SmtpMailer(host="127.0.0.1", port=25, security="none", local_hostname="a..b")
 
 
 # --- what this server cannot take -----------------------------------------------------------------------------
@@ -445,6 +460,20 @@ async def test_after_a_refused_message_the_connection_is_used_again(server: Host
 
     assert server.connections == 1
     assert server.recipients() == ["a@example.org", "b@example.org"]
+
+
+@pytest.mark.parametrize("act", [hostile.cut, "500 what?"], ids=["cut", "500"])
+async def test_a_connection_that_cannot_be_reset_is_replaced(server: HostileSmtp, act: Any) -> None:
+    server.for_recipient["gone@example.org"] = {"RCPT": "550 5.1.1 who?"}
+    server.script["RSET"] = act
+    mailer = mailer_for(server, connections=1)
+
+    for to in ("gone@example.org", "b@example.org"):
+        await outcome(mailer, mail(to))
+    await mailer.aclose()
+
+    assert server.connections == 2
+    assert server.recipients() == ["b@example.org"]
 
 
 async def test_a_connection_that_died_while_idle_is_replaced_and_nothing_is_in_doubt(server: HostileSmtp) -> None:
