@@ -1,7 +1,7 @@
 """One article under one topic -> its four forms (full and compact, HTML and text), made once for all readers.
 
 What differs between readers (its number, the two feedback addresses) is a slot between NUL characters, which no outside
-text can hold after `tidy`; `filled` puts the reader's own in.
+text can hold after `tidy`; `Form.filled` puts the reader's own in.
 """
 
 from __future__ import annotations
@@ -9,15 +9,13 @@ from __future__ import annotations
 import re
 import textwrap
 from dataclasses import dataclass
-from functools import lru_cache
-from html import escape
 from urllib.parse import quote, urlsplit
 
 from monitor.digest.excerpt import Snippet, snippet, tidy
 from monitor.digest.links import Links
 from monitor.digest.templates import HTML, TEXT
 from monitor.digest.wording import day
-from monitor.model import Article, DigestItem, Match
+from monitor.model import Article, DigestItem
 
 NUMBER, RELEVANT, NOT_RELEVANT = "\x00N\x00", "\x00R\x00", "\x00X\x00"
 TITLE_CHARS = 300
@@ -25,17 +23,23 @@ AUTHORS = 3
 MAX_URL = 1000
 COLUMNS = 72
 INDENT = "    "
+_SLOT = re.compile("\x00([NRX])\x00")
 _DOI = re.compile(r"10\.\d{4,9}/\S{1,200}")
 _EMPHASIS = re.compile(r"\*([^*]+)\*")
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One card in one size."""
+    """One card in one size, as patterns with %(N)s, %(R)s and %(X)s in the places of what differs between readers."""
 
     html: str
     text: str
-    size: int  # bytes of `html`
+    size: int  # bytes of the HTML before it is filled
+
+    def filled(self, number: int, relevant: str, not_relevant: str) -> tuple[str, str]:
+        """(HTML, text) with this reader's number and feedback addresses."""
+        html = self.html % {"N": number, "R": relevant, "X": not_relevant}  # our own addresses need no escape
+        return html, self.text % {"N": f"{number:>2}.", "R": relevant, "X": not_relevant}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,36 +51,49 @@ class Card:
         return self.full if full else self.compact
 
 
+_memory: dict[tuple[object, ...], Card] = {}
+MAX_REMEMBERED = 2048
+
+
 def card(item: DigestItem, links: Links) -> Card:
-    """The card of `item`, from memory where another reader had the same."""
-    return _card(
-        item.article, item.match, item.reasons, item.also_in, item.badges, item.source_name, item.number > 0, links
+    """The card of `item`, from memory where another reader had the same.
+
+    A match's spans are not part of the key: its article and its topic's revision decide them.
+    """
+    key = (
+        item.article,
+        item.match.topic_id,
+        item.match.revision_id,
+        item.reasons,
+        item.also_in,
+        item.badges,
+        item.source_name,
+        item.number > 0,
+        links,
     )
+    known = _memory.get(key)
+    if known is None:
+        if len(_memory) >= MAX_REMEMBERED:
+            _memory.clear()
+        known = _memory[key] = _made(item, links)
+    return known
 
 
-@lru_cache(maxsize=2048)
-def _card(
-    article: Article,
-    match: Match,
-    reasons: tuple[str, ...],
-    also_in: tuple[str, ...],
-    badges: tuple[str, ...],
-    source_name: str,
-    numbered: bool,
-    links: Links,
-) -> Card:
+def _made(item: DigestItem, links: Links) -> Card:
+    article = item.article
     web = links.web and article.id > 0
+    numbered = item.number > 0
     values: dict[str, object] = {
         "number": NUMBER if numbered else "",
         "title": tidy(article.title, TITLE_CHARS) or "(untitled)",
         "url": web_address(article.canonical_url) or web_address(article.url),
-        "badges": [tidy(badge, 40) for badge in badges],
-        "places": _places(article, source_name),
+        "badges": [tidy(badge, 40) for badge in item.badges],
+        "places": _places(article, item.source_name),
         "date": day(article.published) if article.published else "",
         "authors": authors_line(article.authors),
-        "snippet": snippet(article, match),
-        "reasons": [emphasis(reason) for reason in reasons],
-        "also_in": [tidy(name, 80) for name in also_in],
+        "snippet": snippet(article, item.match),
+        "reasons": [emphasis(reason) for reason in item.reasons],
+        "also_in": [tidy(name, 80) for name in item.also_in],
         "citation": tidy(article.citation, 400),
         "doi": doi_address(article.doi),
         "pubmed": f"https://pubmed.ncbi.nlm.nih.gov/{article.pmid}/" if article.pmid.isdecimal() else "",
@@ -89,18 +106,12 @@ def _card(
 
 def _form(name: str, values: dict[str, object]) -> Form:
     html = HTML.get_template(f"{name}.html").render(values)
-    return Form(html=html, text=TEXT.get_template(f"{name}.txt").render(values), size=len(html.encode()))
+    text = TEXT.get_template(f"{name}.txt").render(values).strip("\n")
+    return Form(html=_pattern(html), text=_pattern(text), size=len(html.encode()))
 
 
-def filled(form: Form, number: int, relevant: str, not_relevant: str) -> tuple[str, str]:
-    """(HTML, text) of one form with this reader's number and feedback addresses."""
-    html = form.html.replace(NUMBER, str(number))
-    text = form.text.replace(NUMBER, f"{number:>2}.")
-    if RELEVANT in html:
-        html = html.replace(RELEVANT, escape(relevant)).replace(NOT_RELEVANT, escape(not_relevant))
-    if RELEVANT in text:
-        text = text.replace(RELEVANT, relevant).replace(NOT_RELEVANT, not_relevant)
-    return html, text
+def _pattern(text: str) -> str:
+    return _SLOT.sub(r"%(\1)s", text.replace("%", "%%"))
 
 
 def web_address(url: str) -> str:

@@ -134,6 +134,7 @@ def _letter(
         "imprint": letterhead.imprint,
     }
     html = HTML.get_template("letter.html").render(values)
+    text = TEXT.get_template("letter.txt").render(values)
     headers = [
         *mime.letter_headers(letterhead, to, to_name, subject),
         ("Date", mime.date_header(now)),
@@ -144,6 +145,6 @@ def _letter(
         sender=letterhead.envelope_sender,
         recipient=to,
         subject=str(values["subject"]),
-        data=mime.build(headers, TEXT.get_template("letter.txt").render(values), html, boundary_from=message_id),
+        data=mime.build(headers, (text, html), boundary_from=message_id)[0],
         html=html,
     )

@@ -19,6 +19,7 @@ from email.headerregistry import Address
 from email.parser import BytesHeaderParser
 from email.policy import compat32
 from email.utils import format_datetime, parseaddr
+from functools import lru_cache
 
 from monitor.digest.excerpt import tidy
 from monitor.digest.letterhead import Letterhead
@@ -69,23 +70,20 @@ def letter_headers(letterhead: Letterhead, to: str, to_name: str, subject: str) 
     ]
 
 
-def build(headers: Headers, text: str, html: str, *, boundary_from: str) -> bytes:
-    """A multipart/alternative message, plain text first, both parts quoted-printable, CRLF throughout.
+def build(headers: Headers, *versions: tuple[str, str], boundary_from: str) -> list[bytes]:
+    """For each version (text, html) a multipart/alternative message under the same headers, plain text first.
 
-    The same values give the same bytes. Raises MailError if the header block does not read back as it was meant.
+    Both parts are quoted-printable, lines end in CRLF, and the same values give the same bytes. Raises MailError if the
+    header block does not read back as it was meant.
     """
     boundary = "=_" + hashlib.sha256(boundary_from.encode()).hexdigest()[:24]  # "=_" never occurs in quoted-printable
     content_type = ("Content-Type", f'multipart/alternative; boundary="{boundary}"')
     block = header_block([*headers, ("MIME-Version", "1.0"), content_type])
-    return b"".join(
-        (
-            block,
-            b"\r\n",
-            _part(boundary, "plain", text),
-            _part(boundary, "html", html),
-            f"--{boundary}--\r\n".encode("ascii"),
-        )
-    )
+    end = f"--{boundary}--\r\n".encode("ascii")
+    return [
+        b"".join((block, b"\r\n", _part(boundary, "plain", text), _part(boundary, "html", html), end))
+        for text, html in versions
+    ]
 
 
 def _part(boundary: str, subtype: str, content: str) -> bytes:
@@ -168,14 +166,19 @@ def _compare(headers: Headers, data: bytes) -> None:
     for (name, meant), read in zip(headers, parsed.values(), strict=True):
         unfolded = read.replace("\r\n", "")
         if isinstance(meant, Address):
-            shown, addr_spec = parseaddr(unfolded)
-            same = addr_spec == meant.addr_spec and _decoded(shown) == meant.display_name
+            same = _mailbox_read(unfolded) == (meant.display_name, meant.addr_spec)
         elif name == "Subject":
             same = _decoded(unfolded) == meant
         else:
             same = unfolded == meant
         if not same:
             raise MailError(f"{name} does not read back as it was meant: {unfolded!r}")
+
+
+@lru_cache(maxsize=64)
+def _mailbox_read(text: str) -> tuple[str, str]:
+    shown, addr_spec = parseaddr(text)
+    return _decoded(shown), addr_spec
 
 
 def _decoded(text: str) -> str:
