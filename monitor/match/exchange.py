@@ -29,6 +29,11 @@ _SLUG = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 _TRUE, _FALSE = frozenset({"true", "yes", "1", "on"}), frozenset({"false", "no", "0", "off"})
 
 
+def is_slug(text: str) -> bool:
+    """Small letters and digits, hyphens, dots or underscores between them, 64 at most."""
+    return len(text) <= 64 and _SLUG.fullmatch(text) is not None
+
+
 class Outcome(StrEnum):
     NEW = "new"
     CHANGED = "changed"
@@ -187,7 +192,7 @@ def _slug(entry: Mapping[str, Cell], seen: Mapping[str, int]) -> str:
         raise TableError(first.line, first.column, "an entry without slug")
     cell = entry["slug"]
     slug = _text(cell).strip()
-    if not _SLUG.fullmatch(slug) or len(slug) > 64:
+    if not is_slug(slug):
         raise cell.error(f'"{slug[:64]}" is no slug: small letters, digits and hyphens, 64 at most')
     if slug in seen:
         raise cell.error(f"{slug} stands in line {seen[slug]} already")
@@ -317,4 +322,4 @@ def _shown(value: object) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
-__all__ = ["COLUMNS", "Change", "Outcome", "dump_csv", "dump_yaml", "guarded", "load", "unguarded"]
+__all__ = ["COLUMNS", "Change", "Outcome", "dump_csv", "dump_yaml", "guarded", "is_slug", "load", "unguarded"]

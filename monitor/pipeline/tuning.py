@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from monitor.errors import NotFound, Problem, QueryError, TopicRefused
 from monitor.match.advice import Advice, Trial
 from monitor.match.backtest import Backtest, Comparison, candidates, index_topic
-from monitor.match.exchange import Change, Outcome
+from monitor.match.exchange import Change, Outcome, is_slug
 from monitor.match.explain import Explanation, explain
 from monitor.match.guards import DAYS, ExampleText, Guard, Volume, broken_examples, guard
 from monitor.match.matcher import Matcher, read_topic
@@ -240,6 +240,9 @@ class Tuning:
     async def _put(self, topic: Topic, author: str, note: str) -> Topic:
         current = await self._stored(topic.slug)
         if current is None:
+            if not is_slug(topic.slug):
+                message = "a slug is made of small letters, digits and hyphens, 64 at most"
+                raise TopicRefused(topic.slug[:64], [Problem(code="bad-slug", message=message)])
             return await self.storage.topics.add(topic, author, note, self.now())
         expected = topic.revision or current.revision
         saved = await self.storage.topics.save(topic, author, note, self.now(), expected)
