@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
-import itertools
 import socket
 import struct
 import time
@@ -25,7 +24,7 @@ class Request:
 
 @dataclass
 class HostileHttp:
-    """Serves `pages` (path to page) on 127.0.0.1 and notes every request, with its time and how many were open at once."""
+    """Serves `pages` (path to page) on 127.0.0.1 and notes every request, and how many were open at once."""
 
     pages: dict[str, Page] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
@@ -101,7 +100,9 @@ def ok(body: bytes = b"<rss/>", **headers: str) -> Page:
 
 def status(code: int, body: bytes = b"", **headers: str) -> Page:
     lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-    return raw(f"HTTP/1.1 {code} X\r\nContent-Length: {len(body)}\r\n{lines}\r\n".encode("latin-1") + body)
+    return raw(
+        f"HTTP/1.1 {code} X\r\nContent-Length: {len(body)}\r\n{lines}\r\n".encode("utf-8", "surrogateescape") + body
+    )
 
 
 def redirect(location: str, code: int = 302, body: bytes = b"") -> Page:
@@ -161,7 +162,7 @@ def slowly(page: Page, seconds: float) -> Page:
 def gzip_bomb(megabytes: int) -> bytes:
     packer = zlib.compressobj(9, wbits=31)
     zeros = bytes(1 << 20)
-    return b"".join(itertools.chain((packer.compress(zeros) for _ in range(megabytes)), (packer.flush(),)))
+    return b"".join(packer.compress(zeros) for _ in range(megabytes)) + packer.flush()
 
 
 def gzipped(body: bytes) -> bytes:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from http.cookiejar import CookieJar
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -34,7 +36,7 @@ NOT_MODIFIED = 304
 TOO_MANY_REQUESTS = 429
 UNAVAILABLE = 503
 DEFAULT_REST = 60.0  # seconds, after a 429 that names none
-CONNECT_SECONDS = 15.0
+CONNECT_TIMEOUT = {"connect": 15.0}
 ROBOTS_SECONDS = 30.0
 ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, text/html;q=0.9, */*;q=0.8"
 NO_VALIDATORS = Validators()
@@ -59,15 +61,9 @@ class Limits:
 BULK = Limits(wire=2_000_000_000, unpacked=8_000_000_000)  # files that are streamed to disk
 
 
-class _NoCookies(CookieJar):
+class _NoCookies(aiohttp.DummyCookieJar):
     """Remembers nothing, and does not even read what it is sent."""
 
-    def extract_cookies(self, response: object, request: object) -> None: ...
-
-    def add_cookie_header(self, request: object) -> None: ...
-
-
-class _NoAiohttpCookies(aiohttp.DummyCookieJar):
     def update_cookies_from_headers(self, headers: object, response_url: object) -> None: ...
 
 
@@ -99,7 +95,7 @@ class Fetcher:
         self._gate = Gate(self._allow, lookup=lookup)
         self._servers = Servers(host_delay, in_flight)
         self._robots = Robots(re.split(r"[/\s]", user_agent, maxsplit=1)[0], self._read_robots)
-        self._client: httpx.AsyncClient | None = None
+        self._transport: AiohttpTransport | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,9 +105,9 @@ class Fetcher:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        if self._transport is not None:
+            await self._transport.aclose()
+            self._transport = None
         await self._gate.close()
 
     async def get(
@@ -191,7 +187,7 @@ class Fetcher:
         url = target.url
         try:
             async with asyncio.timeout(seconds):
-                async with self._open().stream("GET", url, headers=_headers(ask)) as response:
+                async with self._send(ask, target) as response:
                     location = response.headers.get("location", "").strip()
                     if response.status_code in REDIRECTS and location:
                         return response.status_code, location
@@ -200,9 +196,7 @@ class Fetcher:
             raise FetchTimeout(url, f"no complete answer within {ask.timeout:g} s") from error
         except FetchError:
             raise
-        except (
-            Exception
-        ) as error:  # five libraries read foreign bytes here: whatever they raise, it is this address's trouble
+        except Exception as error:  # five libraries read foreign bytes here: what they raise is this address's trouble
             raise explained(url, error) from error
 
     async def _content(self, ask: _Ask, target: Target, response: httpx.Response, write: Write) -> Fetched:
@@ -242,32 +236,52 @@ class Fetcher:
             self._servers.rest(target.server, rest, status, reason)
         return FetchStatus(target.url, status, reason, seconds)
 
-    def _open(self) -> httpx.AsyncClient:
-        """The one client, made at its first use: it belongs to the running loop."""
-        if self._client is None:
-            context = httpx.create_ssl_context()
+    @asynccontextmanager
+    async def _send(self, ask: _Ask, target: Target) -> AsyncIterator[httpx.Response]:
+        """One request by httpx's transport, without its client: that would read redirects and cookies on its own."""
+        request = httpx.Request("GET", target.url, headers=self._headers(ask), extensions={"timeout": CONNECT_TIMEOUT})
+        response = await self._open().handle_async_request(request)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    def _headers(self, ask: _Ask) -> list[tuple[bytes, bytes]]:
+        headers = [
+            (b"User-Agent", self._user_agent.encode()),
+            (b"Accept", ask.accept.encode("ascii", "replace")),
+            (b"Accept-Encoding", b"gzip, deflate"),
+        ]
+        if etag := answer.sendable(ask.validators.etag):
+            headers.append((b"If-None-Match", etag.encode()))
+        if last_modified := answer.sendable(ask.validators.last_modified):
+            headers.append((b"If-Modified-Since", last_modified.encode()))
+        return headers
+
+    def _open(self) -> AiohttpTransport:
+        """The one transport, made at its first use: it belongs to the running loop."""
+        if self._transport is None:
+            context = _tls()
             connector = aiohttp.TCPConnector(
                 ssl=context, resolver=self._gate, socket_factory=self._gate.socket, limit=0, ttl_dns_cache=60
             )
             session = aiohttp.ClientSession(
                 connector=connector,
                 auto_decompress=False,
-                cookie_jar=_NoAiohttpCookies(),
+                cookie_jar=_NoCookies(),
                 trust_env=False,
                 max_line_size=self._limits.header_line,
                 max_field_size=self._limits.header_line,
                 max_headers=self._limits.headers,
-                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
             )
-            self._client = httpx.AsyncClient(
-                transport=AiohttpTransport(verify=context, client=session),
-                headers={"User-Agent": self._user_agent, "Accept-Encoding": "gzip, deflate"},
-                cookies=_NoCookies(),
-                timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-                follow_redirects=False,
-                trust_env=False,
-            )
-        return self._client
+            self._transport = AiohttpTransport(verify=context, client=session)
+        return self._transport
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Trusts certifi's roots, or those that SSL_CERT_FILE or SSL_CERT_DIR name. Reading them takes 30 ms."""
+    return httpx.create_ssl_context()
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,15 +294,6 @@ class _Ask:
     robots: bool
     limits: Limits
     timeout: float
-
-
-def _headers(ask: _Ask) -> list[tuple[bytes, bytes]]:
-    headers = [(b"Accept", ask.accept.encode("ascii", "replace"))]
-    if etag := answer.sendable(ask.validators.etag):
-        headers.append((b"If-None-Match", etag.encode()))
-    if last_modified := answer.sendable(ask.validators.last_modified):
-        headers.append((b"If-Modified-Since", last_modified.encode()))
-    return headers
 
 
 async def _receive(url: str, response: httpx.Response, limits: Limits, write: Write) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 
 import aiohttp
-import httpx
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from monitor.errors import FetchError, FetchRefused, FetchStatus, FetchTimeout, FetchTooLarge
@@ -31,8 +30,6 @@ def _ours(url: str, error: BaseException) -> FetchError | None:
             return FetchRefused(url, str(error))
         case ResolveError() | InflateError():
             return FetchError(url, str(error))
-        case httpx.RemoteProtocolError():  # httpx looks at a redirect's Location before we do
-            return FetchRefused(url, f"redirected to something that is not an address: {_short(error)}")
     return None
 
 
@@ -42,6 +39,8 @@ def _theirs(url: str, error: BaseException) -> FetchError | None:
             return FetchTooLarge(url, "a header of the answer is too long")
         case HttpProcessingError() | aiohttp.ClientResponseError() if "Too many headers" in str(error):
             return FetchTooLarge(url, "the answer has too many headers")
+        case HttpProcessingError() if "Not enough data" in str(error):
+            return FetchError(url, "the answer stopped in the middle")
         case HttpProcessingError() | aiohttp.ClientResponseError():
             return FetchError(url, f"the answer is not valid HTTP: {_short(error)}")
         case aiohttp.ServerDisconnectedError():

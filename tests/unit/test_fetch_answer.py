@@ -17,11 +17,15 @@ DAY = 86_400.0
     ("value", "seconds"),
     [
         ("120", 120.0), ("0", 0.0), ("1.5", 1.5), ("  30 ", 30.0), ("86400", DAY), ("86401", DAY), ("9" * 5_000, DAY),
-        ("9" * 20_000, None), ("1e9", None), ("nan", None), ("inf", None), ("-1", None), ("-" + "9" * 5_000, None), ("", None),
+        ("9" * 20_000, None), ("1e9", None), ("nan", None), ("inf", None), ("-1", None), ("-" + "9" * 5_000, None),
+        ("", None),
         ("soon", None), ("0x10", None), ("١٢", None), ("1_000", None), ("+5", None),
-        ("Tue, 24 Nov 2026 12:01:00 GMT", 60.0), ("Tue, 24 Nov 2026 12:01:00 -0000", 60.0), ("24 Nov 2026 13:01:00 +0100", 60.0),
-        ("Tue, 24 Nov 2020 12:01:00 GMT", 0.0), ("Fri, 31 Dec 9999 23:59:59 GMT", DAY), ("Fri, 31 Dec 9999 23:59:59 -2359", DAY),
-        ("Mon, 99 Foo 2026 12:01:00 GMT", None), ("Tue, 24 Nov 99999 12:01:00 GMT", None), ("Mon, 01 Jan 0000 00:00:00 GMT", 0.0),
+        ("Tue, 24 Nov 2026 12:01:00 GMT", 60.0), ("Tue, 24 Nov 2026 12:01:00 -0000", 60.0),
+        ("24 Nov 2026 13:01:00 +0100", 60.0),
+        ("Tue, 24 Nov 2020 12:01:00 GMT", 0.0), ("Fri, 31 Dec 9999 23:59:59 GMT", DAY),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", DAY),
+        ("Mon, 99 Foo 2026 12:01:00 GMT", None), ("Tue, 24 Nov 99999 12:01:00 GMT", None),
+        ("Mon, 01 Jan 0000 00:00:00 GMT", 0.0),
         ("Tue, 24 Nov 2026 12:01:00 +9999999999", None),
     ],
 )  # fmt: skip
@@ -32,8 +36,10 @@ def test_retry_after_is_sensible_or_nothing(value: str, seconds: float | None) -
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
-        ("max-age=600", 600), ("public, MAX-AGE = 60", 60), ('max-age="5"', 5), ("s-maxage=9", None), ("max-age=-1", None),
-        ("max-age=" + "9" * 20, 30 * 86_400), ("max-age=" + "9" * 5_000, 30 * 86_400), ("no-store", None), ("max-age=", None),
+        ("max-age=600", 600), ("public, MAX-AGE = 60", 60), ('max-age="5"', 5), ("s-maxage=9", None),
+        ("max-age=-1", None),
+        ("max-age=" + "9" * 20, 30 * 86_400), ("max-age=" + "9" * 5_000, 30 * 86_400), ("no-store", None),
+        ("max-age=", None),
     ],
 )  # fmt: skip
 def test_max_age_is_bounded(value: str, seconds: int | None) -> None:

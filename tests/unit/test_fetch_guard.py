@@ -1,4 +1,4 @@
-"""Which addresses may be asked: a case for every row of the ranges and for every way around them that others fell for."""
+"""Which addresses may be asked: a case for every row of the ranges, and for every way around others fell for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from monitor.errors import FetchRefused
 from monitor.fetch.guard import check_url, follow, why_not_public
 
 PUBLIC = [
-    "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0",
+    "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255",
+    "128.0.0.0",
     "168.63.129.15", "168.63.129.17", "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0", "192.0.1.0",
     "192.0.3.0", "192.88.98.255", "192.88.100.0", "192.167.255.255", "192.169.0.0", "198.17.255.255", "198.20.0.0",
     "198.51.99.255", "203.0.114.0", "223.255.255.255", "2001:4860:4860::8888", "2606:4700::1111", "2a00:1450::1",
@@ -203,7 +204,8 @@ def test_redirects_are_resolved_against_their_page(location: str, expected: str)
     "location",
     [
         "//127.0.0.1/", "http://169.254.169.254/", "file:///etc/passwd", "//169.254.169.254\\@example.org",
-        "/\\127.0.0.1", "http:/\\127.0.0.1/", "//user@example.org", "http://[::1", "javascript:x", "/a\x00b", "//1.1:80",
+        "/\\127.0.0.1", "http:/\\127.0.0.1/", "//user@example.org", "http://[::1", "javascript:x", "/a\x00b",
+        "//1.1:80",
         "http:127.0.0.1", "//example.org:6379/",
     ],
 )  # fmt: skip
