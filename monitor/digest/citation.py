@@ -59,6 +59,7 @@ _SMALL_WORDS = frozenset(
     re.findall(r"\w+", "a an and are as at by for from how in is it of on or that the to what when with")
 )
 ABSTRACT_CHARS = 3000
+_INSTITUTION = re.compile(r"\b(?:and|of|for|the)\b|&", re.IGNORECASE)
 
 
 def kind(article: Article) -> Kind:
@@ -200,8 +201,13 @@ def _date(article: Article) -> date:
 
 
 def _split_name(author: str) -> tuple[str, str]:
-    """(family, given). "Li, Wei" says it itself; "J. P. van der Berg" keeps its particle; one word is a family."""
+    """(family, given). "Li, Wei" says it itself; "J. P. van der Berg" keeps its particle.
+
+    One word, and an institution ("Ministry of Food and Health"), is a family name without a given one.
+    """
     name = tidy(author, 120)
+    if _INSTITUTION.search(name):
+        return name, ""
     if "," in name:
         family, _, given = name.partition(",")
         return family.strip(), given.strip()
@@ -221,8 +227,8 @@ def _name_text(family: str, given: str) -> str:
 
 def _bibtex_name(author: str) -> str:
     family, given = _split_name(author)
-    if re.search(r"\band\b", f"{family} {given}"):  # an institution: "Ministry of Food and Health" is one author
-        return f"{{{_bib(author)}}}"
+    if not given:
+        return f"{{{_bib(family)}}}" if " " in family else _bib(family)  # braces: one author, whatever " and " it holds
     return ", ".join(_bib(part) for part in (family, given) if part)
 
 

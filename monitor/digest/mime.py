@@ -29,6 +29,7 @@ SUBJECT_CHARS = 180
 MAX_LINE = 998  # octets without CRLF, RFC 5322 section 2.1.1
 FOLD_AT = 76  # columns, RFC 2047 section 2
 ENCODED_WORD_BYTES = 45  # of text in one encoded word: base64 makes 60 of them, with its frame 72
+FIRST_WORD_BYTES = 33  # it shares its line with the name of the header
 
 Headers = Sequence[tuple[str, "str | Address"]]
 
@@ -95,9 +96,14 @@ def _part(boundary: str, subtype: str, content: str) -> bytes:
 
 
 def quoted_printable(content: str) -> bytes:
-    """RFC 2045 quoted-printable in one call, far faster than the stdlib's own way. Lines of 76 at most, CRLF."""
-    lines = content.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
-    return binascii.b2a_qp(lines.encode("utf-8"), istext=True)
+    """RFC 2045 quoted-printable in one call, far faster than the stdlib's own way. Lines of 76 at most, CRLF.
+
+    The call learns from the first line end which kind to write; the one added here is taken off again.
+    """
+    if "\r" in content:
+        content = content.replace("\r\n", "\n").replace("\r", "\n")
+    lines = content.replace("\n", "\r\n") + "\r\n"
+    return binascii.b2a_qp(lines.encode("utf-8"), istext=True)[:-2]
 
 
 def header_block(headers: Headers) -> bytes:
@@ -146,10 +152,11 @@ def _words(text: str, column: int) -> str:
 
 def _encoded(text: str) -> str:
     """Base64 encoded words of at most 75 characters, none of which cuts a character in two."""
-    chunks, chunk = [], b""
+    chunks: list[bytes] = []
+    chunk = b""
     for char in text:
         data = char.encode()
-        if len(chunk) + len(data) > ENCODED_WORD_BYTES:
+        if len(chunk) + len(data) > (ENCODED_WORD_BYTES if chunks else FIRST_WORD_BYTES):
             chunks.append(chunk)
             chunk = b""
         chunk += data
