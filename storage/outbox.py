@@ -178,6 +178,27 @@ class Outbox(Repository):
         return _settle(db, _held(delivery), IN_DOUBT, reason, now)
 
     @writes
+    def bounced(
+        self, db: sa.Connection, delivery_id: int, kind: str, status: str, diagnostic: str, now: datetime
+    ) -> bool:
+        """Record that a delivery came back; False if the same kind of bounce was recorded for it before."""
+        row = {"delivery_id": delivery_id, "kind": kind, "at": now, "status": status, "diagnostic": diagnostic}
+        added = db.execute(insert_into(db, t.bounce).values(row).on_conflict_do_nothing())
+        return changed(added)
+
+    @reads
+    def bounces(self, db: sa.Connection, subscriber_id: int) -> builtins.list[tuple[int, datetime, str | None]]:
+        """A reader's settled deliveries, oldest first: number, when, and each kind of bounce (None: it stayed)."""
+        b = t.bounce.c
+        found = (
+            sa.select(_d.id, sa.func.coalesce(b.at, _d.settled_at), b.kind)
+            .select_from(t.delivery.outerjoin(t.bounce))
+            .where(_d.subscriber_id == subscriber_id, _d.settled_at.is_not(None))
+            .order_by(_d.id)
+        )
+        return [(number, at, kind) for number, at, kind in db.execute(found)]
+
+    @writes
     def recover(self, db: sa.Connection, now: datetime, *, resend: bool = True) -> builtins.list[Delivery]:
         """Put in doubt what was being sent when its lease ran out; with `resend` queue each doubtful message once more,
         with the same Message-ID. Returns those whose state changed, as they are now.

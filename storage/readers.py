@@ -183,9 +183,11 @@ class Readers(Repository):
     def last_news(self, db: sa.Connection, topic_ids: Sequence[int]) -> dict[int, datetime]:
         """When each topic last had a new article; topics that never had one are left out."""
         query = (
-            sa.select(_m.topic_id, sa.func.max(_m.stored_at)).where(_m.topic_id.in_(topic_ids)).group_by(_m.topic_id)
+            sa.select(_m.topic_id, sa.func.max(_m.stored_at).label("last"))
+            .where(_m.topic_id.in_(topic_ids))
+            .group_by(_m.topic_id)
         )
-        return dict(db.execute(query).tuples().all())
+        return {row.topic_id: row.last for row in db.execute(query)}
 
     @reads
     def weekly_history(

@@ -7,8 +7,10 @@ engine finds, and the engine decides. Ids rise with arrival, so "newest first" w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from monitor.errors import StorageError
 from monitor.model import IndexQuery
@@ -93,7 +95,9 @@ def ranked(db: sa.Connection, query: IndexQuery) -> sa.Select[int]:
     if db.dialect.name == "sqlite":
         rank: sa.ColumnElement[float] = sa.literal_column("bm25(article_fts, 5.0, 1.0)")
     else:
-        rank = sa.literal_column("-ts_rank_cd('{0.1,0.1,0.2,1.0}', tsv, cast(:words as tsquery))")
+        weights: sa.ColumnElement[Any] = sa.literal_column("cast('{0.1,0.1,0.2,1.0}' as float4[])")
+        words = sa.cast(sa.literal(tsquery(query, phrases=False)), postgresql.TSQUERY)
+        rank = -sa.func.ts_rank_cd(weights, sa.literal_column("tsv"), words)
     order: sa.ColumnElement[int] = sa.literal_column("rowid" if db.dialect.name == "sqlite" else "article_id").desc()
     return newest.add_columns(rank.label("rank")).order_by(order).limit(RANKED)
 

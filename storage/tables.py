@@ -322,6 +322,18 @@ class DeliveryRow(SQLModel, table=True):
     html: str
 
 
+class BounceRow(SQLModel, table=True):
+    """A mail that came back for a delivery; the same one twice is one."""
+
+    __tablename__ = "bounce"
+
+    delivery_id: int = Field(primary_key=True, foreign_key="delivery.id", ondelete="CASCADE")
+    kind: str = Field(primary_key=True)  # monitor.deliver.bounces.BounceKind
+    at: datetime
+    status: str
+    diagnostic: str
+
+
 class DigestItemRow(SQLModel, table=True):
     """What stood in a digest, in its order, for good."""
 
@@ -412,6 +424,7 @@ subscriber = _table(SubscriberRow)
 subscription = _table(SubscriptionRow)
 suppression = _table(SuppressionRow)
 delivery = _table(DeliveryRow)
+bounce = _table(BounceRow)
 digest_item = _table(DigestItemRow)
 ledger = _table(LedgerRow)
 notice = _table(NoticeRow)

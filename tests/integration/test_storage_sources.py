@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from storage_samples import DAY, LEASE, MINUTE, NOW, a_poll, a_source, a_topic, an_entry, saved
 
 from monitor.errors import NotFound, StorageError
 from monitor.model import Source, SourceKind, Validators
 from storage import Storage
-from storage_samples import DAY, LEASE, MINUTE, NOW, a_poll, a_source, a_topic, an_entry, saved
 
 
 async def test_a_source_comes_back_as_it_was_stored(storage: Storage) -> None:

@@ -382,6 +382,18 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_topic_match_topic_id_stored_at"), ["topic_id", "stored_at"], unique=False)
 
     op.create_table(
+        "bounce",
+        sa.Column("delivery_id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("diagnostic", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["delivery_id"], ["delivery.id"], name=op.f("fk_bounce_delivery_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("delivery_id", "kind", name=op.f("pk_bounce")),
+    )
+    op.create_table(
         "digest_item",
         sa.Column("delivery_id", sa.Integer(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
