@@ -124,6 +124,14 @@ class ImapSettings(Section):
     folder: str = setting("INBOX", "Folder.")
 
 
+class ChannelSettings(Section):
+    """Channels that get digests like a reader: `monitor subscribers add channel:NAME`. Needs the extra `channels`."""
+
+    urls: SecretStr = setting(
+        SecretStr(""), "One channel a line: NAME and its Apprise address. Better: MONITOR_CHANNELS__URLS_FILE."
+    )
+
+
 class WebSettings(Section):
     """The web server of `monitor run`."""
 
@@ -177,6 +185,7 @@ class Settings(BaseSettings):
     mail: MailSettings = MailSettings()
     smtp: SmtpSettings = SmtpSettings()
     imap: ImapSettings = ImapSettings()
+    channels: ChannelSettings = ChannelSettings()
     web: WebSettings = WebSettings()
     run: RunSettings = RunSettings()
     storage: StorageSettings = StorageSettings()
@@ -322,7 +331,7 @@ def _explain(problem: Any, path: Path) -> str:
     where = variable(key) if variable(key) in {name.upper() for name in os.environ} else f"in {path}"
     value = (
         ""
-        if "password" in key or "secret" in key or "token" in key or key == "storage.url"
+        if "password" in key or "secret" in key or "token" in key or key in {"storage.url", "channels.urls"}
         else f" = {problem['input']!r}"
     )
     return f"setting {key}{value} ({where}): {problem['msg'][0].lower()}{problem['msg'][1:]}"

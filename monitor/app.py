@@ -14,18 +14,22 @@ from pathlib import Path
 from config import Settings, load, load_sources, load_topics
 from monitor import __version__
 from monitor.deliver import Breaker, MaildirMailer, Mailer, SmtpMailer
+from monitor.deliver.channels import Channels, Exchange, read_channels
+from monitor.deliver.imap import ImapPoller
 from monitor.digest import Letterhead, Links
 from monitor.errors import ConfigError, FetchError, QueryError
 from monitor.fetch import Fetcher, Limits
 from monitor.match import Matcher, parse_query
 from monitor.model import Source, Topic
-from monitor.pipeline import Ingest, Monitor, Publisher, Readers, Rules, Sender
+from monitor.pipeline import Bounces, Ingest, Monitor, Publisher, Readers, Rules, Sender
 from monitor.pipeline.tuning import Tuning
 from monitor.sandbox import Sandbox
 from storage import Storage, exclusive
 from storage import migrate as migrate_storage
 
 Clock = Callable[[], datetime]
+
+__all__ = ["Clock", "Opened", "Settings", "first_run", "healthy", "migrate", "open_monitor", "settings", "utc_now"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,16 @@ def _monitor(
         now=now,
         horizon=timedelta(days=chosen.digest.horizon_days),
     )
-    sender = Sender(storage=storage, mailer=mailer, now=now, lease=lease, breaker=Breaker())
+    secret = _secret(chosen).encode()
+    sender = Sender(
+        storage=storage,
+        mailer=mailer,
+        now=now,
+        lease=lease,
+        breaker=Breaker(),
+        bounces_to=chosen.digest.bounce_address,
+        secret=secret,
+    )
     return Monitor(
         storage=storage,
         ingest=ingest,
@@ -142,6 +155,8 @@ def _monitor(
         sender=sender,
         readers=Readers(storage=storage, letterhead=letterhead, links=links, now=now),
         tuning=Tuning(storage=storage, now=now),
+        bounces=Bounces(storage=storage, now=now, secret=secret, domain=letterhead.envelope_sender.rpartition("@")[2]),
+        mailbox=_mailbox(chosen),
         matcher=matcher,
         now=now,
         rules=Rules(
@@ -169,7 +184,24 @@ def _fetcher(chosen: Settings) -> Fetcher:
     )
 
 
+def _mailbox(chosen: Settings) -> ImapPoller | None:
+    imap = chosen.imap
+    if not imap.host:
+        return None
+    return ImapPoller(
+        host=imap.host,
+        port=imap.port,
+        username=imap.username,
+        password=imap.password.get_secret_value(),
+        folder=imap.folder,
+    )
+
+
 def _mailer(chosen: Settings) -> Mailer:
+    return Exchange(_relay(chosen), Channels(read_channels(chosen.channels.urls.get_secret_value())))
+
+
+def _relay(chosen: Settings) -> Mailer:
     smtp = chosen.smtp
     if not smtp.host:
         return MaildirMailer(chosen.data_dir / "maildir")

@@ -12,6 +12,7 @@ from monitor.app import Opened
 from monitor.deliver.checks import check_domain
 from monitor.digest.letters import delivery_test
 from monitor.errors import MonitorError
+from monitor.model import Level
 
 SAFE_SQLITE = (3, 51, 3)  # earlier ones have the WAL-reset race between two writing processes
 ENOUGH_DISK = 500_000_000  # bytes
@@ -82,7 +83,9 @@ async def examine_mail(opened: Opened, address: str) -> list[Check]:
     except MonitorError as error:
         checks = [Check("test message", False, str(error))]
     domain = settings.digest.sender.rpartition("@")[2]
-    checks += [Check(finding.name, finding.well, finding.text) for finding in await check_domain(domain)]
+    checks += [
+        Check(finding.name, finding.level is not Level.ERROR, finding.text) for finding in await check_domain(domain)
+    ]
     checks.append(
         Check(
             "DKIM of the test",

@@ -12,7 +12,7 @@ import typer
 from monitor import __version__, logs
 from monitor import app as composition
 from monitor.app import Opened
-from monitor.cli import articles, config, context, digest, outbox, sources, subscribers, topics
+from monitor.cli import articles, bounces, config, context, digest, outbox, sources, subscribers, synonyms, topics
 from monitor.cli.context import Json, progress, run
 from monitor.console import note, say, say_json, table, when
 
@@ -20,10 +20,12 @@ app = typer.Typer(no_args_is_help=True, add_completion=True, rich_markup_mode=No
 for name, commands in {
     "sources": sources.app,
     "topics": topics.app,
+    "synonyms": synonyms.app,
     "subscribers": subscribers.app,
     "digest": digest.app,
     "articles": articles.app,
     "outbox": outbox.app,
+    "bounces": bounces.app,
     "config": config.app,
 }.items():
     app.add_typer(commands, name=name)

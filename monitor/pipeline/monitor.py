@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from monitor.errors import QueryError
+from monitor.deliver.imap import ImapPoller
+from monitor.errors import DeliveryError, QueryError
 from monitor.match import Matcher
 from monitor.model import Delivery, Level, Poll, Source
+from monitor.pipeline.bounces import Bounces
 from monitor.pipeline.ingest import Ingest
 from monitor.pipeline.lane import Lane
 from monitor.pipeline.publish import Publisher
@@ -48,6 +50,8 @@ class Monitor:
         sender: Sender,
         readers: Readers,
         tuning: Tuning,
+        bounces: Bounces,
+        mailbox: ImapPoller | None,
         matcher: Matcher,
         now: Callable[[], datetime],
         rules: Rules,
@@ -58,6 +62,8 @@ class Monitor:
         self.sender = sender
         self.readers = readers
         self.tuning = tuning
+        self.bounces = bounces
+        self._mailbox = mailbox
         self.matcher = matcher
         self.now = now
         self.rules = rules
@@ -82,6 +88,23 @@ class Monitor:
         """Send what is due in the outbox; the number tried."""
         await self.recover()
         return await self._messages.run()
+
+    async def read_bounces(self) -> int:
+        """Read what came back to the bounce mailbox, where one is set; the number of mails read."""
+        if self._mailbox is None:
+            return 0
+
+        async def take(raw: bytes) -> None:
+            await self.bounces.take(raw)
+
+        try:
+            handled = await self._mailbox.poll(take)
+        except DeliveryError as error:
+            text = f"The bounce mailbox cannot be read: {error.reason}"
+            await self.storage.notices.raise_once("mailbox", "unreadable", Level.WARNING, text, self.now())
+            return 0
+        await self.storage.notices.close("mailbox", "unreadable", self.now())
+        return handled
 
     async def run_due(self) -> None:
         """Everything that is due now, once: sources, their pages, digests, mail."""

@@ -148,6 +148,8 @@ class Readers:
 def check_address(text: str) -> str:
     """An address we can send to. Raises MonitorError that says what is wrong with it."""
     address = text.strip()
+    if re.fullmatch(r"channel:[a-z0-9-]{1,64}", address):
+        return address
     local, at, domain = address.rpartition("@")
     well = at and local and "@" not in local and len(address) <= 254 and len(local) <= 64
     if not well or not re.fullmatch(r"[^\s<>(),;:\\\"\[\]@\x00-\x1f]+", local):

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from monitor import schedule
 from monitor.deliver import Breaker, Class, Mailer, classify
+from monitor.deliver.bounces import bounce_address
 from monitor.errors import DeliveryError, DeliveryInDoubt, DeliveryRefused, NotFound, RelayUnreachable, RelayUnusable
 from monitor.model import Cadence, Delivery, Level, SubscriberState
 from monitor.pipeline.lane import kept
@@ -25,12 +26,22 @@ class Sender:
     """
 
     def __init__(
-        self, *, storage: Storage, mailer: Mailer, now: Callable[[], datetime], lease: timedelta, breaker: Breaker
+        self,
+        *,
+        storage: Storage,
+        mailer: Mailer,
+        now: Callable[[], datetime],
+        lease: timedelta,
+        breaker: Breaker,
+        secret: bytes,
+        bounces_to: str = "",
     ) -> None:
         self.breaker = breaker
         self._told = {"down", "paused"}  # notices that may be open (from before a restart, too)
         self._storage = storage
-        self._mailer = mailer
+        self.mailer = mailer
+        self._secret = secret
+        self._bounces_to = bounces_to
         self._now = now
         self._lease = lease
 
@@ -64,12 +75,14 @@ class Sender:
     async def _send(self, delivery: Delivery) -> None:
         """The message, or its compact form where the server finds it too big. Not without the claim."""
         message = delivery.message
+        if self._bounces_to:
+            message = replace(message, sender=bounce_address(self._bounces_to, delivery.id, self._secret))
         try:
-            await self._mailer.send(message)
+            await self.mailer.send(message)
         except DeliveryRefused as error:
             if classify(error.code, error.status) is not Class.TOO_BIG or not message.compact:
                 raise
-            await self._mailer.send(replace(message, data=message.compact))
+            await self.mailer.send(replace(message, data=message.compact))
 
     async def _relay_down(self, delivery: Delivery, error: DeliveryError) -> None:
         """The relay's own trouble: nobody's message ages by it, and the rest waits until it works again."""
