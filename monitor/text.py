@@ -13,7 +13,8 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from itertools import accumulate, compress
 
 FOLD_VERSION = 1
 BARRIER = "\x01"
@@ -72,7 +73,7 @@ def _letter(character: str) -> str:
         return ""
     code = ord(character)
     if 0x370 <= code <= 0x3FF:
-        name = unicodedata.name(character.casefold()[0], "").split()
+        name = unicodedata.name(character.casefold()[0], "").replace("LAMDA", "LAMBDA").split()
         return f" {name[3].lower()} " if name[:3] == ["GREEK", "SMALL", "LETTER"] and len(name) == 4 else " "
     if unicodedata.category(character)[0] not in "LNM":
         return " "
@@ -90,16 +91,53 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 codecs.register_error("monitor-fold", _replace)
 
-# The gap is as long as what it replaces: offsets need only know where characters and barriers changed the length.
-_POSSESSIVE = re.compile(rb"(?<=[A-Za-z0-9])'[sS](?![A-Za-z0-9])")
-_SENTENCE_END = re.compile(
-    rb"[.!?\n](?:(?<=\n)(?=[ \t\r\f\v]*\n)"
-    rb"|(?<!\n)(?=[\"')\]]{0,3}[ \t\r\n\f\v]+[\"'(\[]{0,2}(?:[A-Z0-9]|[a-z]{1,2}[A-Z])))"
-    rb"(?<!\b[A-Za-z]\.)(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)(?<!\bSt\.)(?<!\bvs\.)(?<!\bNo\.)(?<!\bFig\.)"
-    rb"(?<!\bProf\.)(?<!\bapprox\.)"
+# A gap is as long as what it replaces: places in the original need only know where characters and barriers changed the
+# length. Each pattern begins with its one fixed character, which lets the search run at the speed of memchr.
+_POSSESSIVE = re.compile(rb"'(?<=[A-Za-z0-9]')[sS](?![A-Za-z0-9])")
+_BEFORE_NEXT = rb"(?=[\"')\]]{0,3}[ \t\r\n\f\v]+[\"'(\[]{0,2}(?:[A-Z0-9]|[a-z]{1,2}[A-Z]))"
+_FULL_STOP = re.compile(
+    rb"\." + _BEFORE_NEXT + rb"(?<!\b[A-Za-z]\.)"  # E. coli, J. Smith
+    rb"(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)(?<!\bSt\.)(?<!\bProf\.)(?<!\bvs\.)(?<!\bNo\.)(?<!\bFig\.)(?<!\bapprox\.)"
 )
+_ENDS = (
+    (b".", _FULL_STOP),
+    (b"!", re.compile(rb"!" + _BEFORE_NEXT)),
+    (b"?", re.compile(rb"\?" + _BEFORE_NEXT)),
+    (b"\n", re.compile(rb"\n(?=[ \t\r\f\v]*\n)")),  # last: the others look across line ends
+)
+_BARRIER_BYTE = re.compile(rb"\x01")
+_BLOCK = 32
+_STRETCH = 64  # characters looked at together: most hold nothing but ASCII
+_BARRIER_GROWTH = 2  # " \x01 " in place of one character
 _KEEP = bytes(b if (b < 128 and chr(b).isalnum()) or b == 1 else 32 for b in range(256))
 _LOWER = _KEEP.lower()
+
+
+class Folded:
+    """One text, folded. `tokens` are its words in order, with BARRIER where a sentence or paragraph ends."""
+
+    __slots__ = ("_bytes", "_cased", "_parts", "_places", "text", "tokens")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._bytes = _ascii(text)
+        self._cased: list[str] | None = None
+        self._places: _Places | None = None
+        self._parts = self._bytes.translate(_LOWER).decode("ascii").split(" ")
+        self.tokens = list(filter(None, self._parts))
+
+    @property
+    def cased(self) -> list[str]:
+        """As `tokens`, one for one, with upper case kept."""
+        if self._cased is None:
+            self._cased = self._bytes.translate(_KEEP).decode("ascii").split()
+        return self._cased
+
+    def place(self, index: int) -> tuple[int, int]:
+        """Start and end in `text` of the token numbered `index`, with the marks that belong to its last letter."""
+        if self._places is None:
+            self._places = _Places(self.text, self._parts, self._bytes)
+        return self._places[index]
 
 
 def _ascii(text: str) -> bytes:
@@ -109,68 +147,80 @@ def _ascii(text: str) -> bytes:
         data = data.replace(b"\x01", b" ")
     if b"'" in data:
         data = _POSSESSIVE.sub(b"  ", data)
-    return _SENTENCE_END.sub(b" \x01 ", data)
+    for sign, end in _ENDS:
+        if sign in data:
+            data = end.sub(b" \x01 ", data)
+    return data
 
 
 def tokens(text: str) -> list[str]:
     """The folded words of `text` in order, with BARRIER where a sentence or paragraph ends."""
-    return _ascii(text).translate(_LOWER).decode("ascii").split()
+    return Folded(text).tokens
 
 
-def cased_tokens(text: str) -> list[str]:
-    """As `tokens`, one for one, with upper case kept."""
-    return _ascii(text).translate(_KEEP).decode("ascii").split()
+def words_of(text: str) -> list[str]:
+    """The tokens of a short text such as a term, without barriers."""
+    if text.isascii() and text.replace(" ", "").isalpha():
+        return text.lower().split()  # what folding does to letters and spaces
+    return [token for token in tokens(text) if token != BARRIER]
 
 
-def token_offsets(text: str) -> list[tuple[int, int]]:
-    """For each of `tokens(text)` its start and end in `text`; marks that belong to its last letter are included."""
-    position, barriers = 0, 0
-    places: list[tuple[int, int]] = []
-    edits, shifts = _edits(text)
-    for part in _ascii(text).translate(_LOWER).split(b" "):
-        if part:
-            if part == b"\x01":
-                start = position - 2 * barriers - 1
-                barriers += 1
-                end = start + 1
-            else:
-                start = position - 2 * barriers
-                end = start + len(part)
-            places.append((start, end) if not edits else _original(text, start, end, edits, shifts))
-        position += len(part) + 1
-    return places
+class _Places:
+    """Where each token stands in the original. Made only for texts in which something was found.
+
+    `parts` are the tokens with "" for each further space between two. The start of every 32nd is worked out at once.
+    """
+
+    def __init__(self, text: str, parts: list[str], data: bytes) -> None:
+        self.text = text
+        self.parts = parts
+        self.numbers = list(compress(range(len(parts)), parts))
+        blocks = (len(" ".join(parts[i : i + _BLOCK])) + 1 for i in range(0, len(parts), _BLOCK))
+        self.blocks = list(accumulate(blocks, initial=0))
+        self.barriers = [found.start() for found in _BARRIER_BYTE.finditer(data)]
+        self.begins, self.origins = _changes(text)
+
+    def __getitem__(self, index: int) -> tuple[int, int]:
+        number = self.numbers[index]
+        block = number // _BLOCK
+        start = self.blocks[block]
+        if number % _BLOCK:
+            start += len(" ".join(self.parts[block * _BLOCK : number])) + 1
+        length = len(self.parts[number])
+        start -= _BARRIER_GROWTH * bisect_left(self.barriers, start)
+        if self.parts[number] == BARRIER:
+            start -= 1
+        if not self.begins:
+            return start, start + length
+        first, last = self._origin(start), self._origin(start + length - 1) + 1
+        while last < len(self.text) and not self.text[last].isascii() and not _characters[self.text[last]]:
+            last += 1
+        return first, last
+
+    def _origin(self, position: int) -> int:
+        """The place in the original of one ASCII byte."""
+        change = bisect_right(self.begins, position) - 1
+        if change < 0:
+            return position
+        origin, length = self.origins[change]
+        beyond = position - self.begins[change]
+        return origin if beyond < length else origin + 1 + beyond - length
 
 
-def _edits(text: str) -> tuple[list[int], list[tuple[int, int]]]:
-    """Where in the ASCII form each non-ASCII character begins, with its own place in `text` and its new length."""
-    if text.isascii():
-        return [], []
+def _changes(text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """Where each non-ASCII character's form begins among the ASCII bytes; its own place, and its form's length."""
     begins: list[int] = []
     origins: list[tuple[int, int]] = []
     shift = 0
-    for found in _NONASCII.finditer(text):
-        length = len(_characters[found[0]])
-        begins.append(found.start() + shift)
-        origins.append((found.start(), length))
-        shift += length - 1
+    for start in range(0, 0 if text.isascii() else len(text), _STRETCH):
+        if text[start : start + _STRETCH].isascii():
+            continue
+        for found in _NONASCII.finditer(text, start, start + _STRETCH):
+            length = len(_characters[found[0]])
+            begins.append(found.start() + shift)
+            origins.append((found.start(), length))
+            shift += length - 1
     return begins, origins
-
-
-def _original(text: str, start: int, end: int, begins: list[int], origins: list[tuple[int, int]]) -> tuple[int, int]:
-    first = _place(start, begins, origins)
-    last = _place(end - 1, begins, origins) + 1
-    while last < len(text) and not text[last].isascii() and not _characters[text[last]]:
-        last += 1
-    return first, last
-
-
-def _place(position: int, begins: list[int], origins: list[tuple[int, int]]) -> int:
-    edit = bisect_right(begins, position) - 1
-    if edit < 0:
-        return position
-    origin, length = origins[edit]
-    beyond = position - begins[edit]
-    return origin if beyond < length else origin + 1 + beyond - length
 
 
 # --- plurals --------------------------------------------------------------------------------------------------
@@ -214,18 +264,26 @@ def stem(token: str) -> str:
         return token
     if token in _IRREGULAR:
         return _IRREGULAR[token]
+    if token[-1] not in "sae":  # no rule ends otherwise
+        return token
     for suffix, singular in _SUFFIXES:
         if token.endswith(suffix) and len(token) - len(suffix) >= 2:
             return token[: -len(suffix)] + singular
     return token
 
 
-def forms(stemmed: str) -> set[str]:
+_ENDINGS: dict[str, list[str]] = {}
+for _suffix, _ending in _SUFFIXES:
+    _ENDINGS.setdefault(_ending, []).append(_suffix)
+_LONGEST_ENDING = max(map(len, _ENDINGS))
+
+
+def forms(stemmed: str) -> list[str]:
     """Every token that `stem` turns into `stemmed` (and some that it does not)."""
-    found = {stemmed, *_PLURALS.get(stemmed, ())}
-    for suffix, singular in _SUFFIXES:
-        if stemmed.endswith(singular):
-            found.add(stemmed[: len(stemmed) - len(singular)] + suffix)
+    found = [stemmed, *_PLURALS.get(stemmed, ())]
+    for length in range(min(_LONGEST_ENDING, len(stemmed)) + 1):
+        cut = len(stemmed) - length
+        found += [stemmed[:cut] + suffix for suffix in _ENDINGS.get(stemmed[cut:], ())]
     return found
 
 

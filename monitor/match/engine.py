@@ -8,6 +8,7 @@ neighbours stands beside it. Symbols and terms are counted: the last topic that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import compress
 from math import log
 from typing import TYPE_CHECKING
 
@@ -20,14 +21,17 @@ from monitor.text import forms, stem
 if TYPE_CHECKING:
     from monitor.match.matcher import Slot
 
-_MAX_REMEMBERED = 200_000
-_LONGEST_REMEMBERED = 64
+_MAX_LETTERS = 2_000_000  # of all words remembered; some 200,000 words
 
 
 class Symbol:
     """One thing that a word of a text can be: a stem, an exact word, or a beginning."""
 
     __slots__ = ("exact", "left", "needles", "right", "uses", "word")
+
+    @property
+    def carries(self) -> bool:
+        return bool(self.needles or self.exact or self.left or self.right)
 
     def __init__(self, word: Word) -> None:
         self.word = word
@@ -69,29 +73,44 @@ class Needle:
 
 
 Key = tuple[str, bool, bool]
-Symbols = tuple[Symbol, ...] | None
+Symbols = tuple[Symbol, ...]
 
 
 class _Words(dict[str, Symbols]):
-    """Each distinct word's symbols, worked out when it is first met."""
+    """The symbols of each distinct word met so far; in `carrying` only those of them on which a term hangs."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
         self.engine = engine
+        self.carrying: dict[str, Symbols] = {}
+        self.letters = 0
         self.by_head: dict[str, list[str]] = {}
 
     def __missing__(self, token: str) -> Symbols:
         found = self.engine.symbols_of(token)
-        if len(token) <= _LONGEST_REMEMBERED:
-            if len(self) >= _MAX_REMEMBERED:
-                self.clear()
-                self.by_head.clear()
-            self[token] = found
-            self.by_head.setdefault(token[:3], []).append(token)
+        self[token] = found
+        self.letters += len(token)
+        self.by_head.setdefault(token[:3], []).append(token)
+        self.carrying[token] = tuple(symbol for symbol in found if symbol.carries)
         return found
+
+    def carriers(self, tokens: list[str]) -> set[str]:
+        """Those of `tokens` on which a term hangs."""
+        if self.letters > _MAX_LETTERS:
+            self.forget_all()
+        distinct = set(tokens)
+        found = list(map(self.carrying.get, distinct))
+        if None in found:
+            for token in distinct:
+                if token not in self:
+                    self.__missing__(token)
+            found = list(map(self.carrying.get, distinct))
+        return set(compress(distinct, found))
 
     def forget(self, word: Word) -> None:
         """What is remembered of the words that `word` concerns."""
+        if not self:
+            return
         kind, text = word
         concerned: Iterable[str] = (text,)
         if kind == "stem":
@@ -101,7 +120,14 @@ class _Words(dict[str, Symbols]):
         for token in concerned:
             if token in self:
                 del self[token]
+                del self.carrying[token]
                 self.by_head[token[:3]].remove(token)
+
+    def forget_all(self) -> None:
+        self.clear()
+        self.carrying.clear()
+        self.by_head.clear()
+        self.letters = 0
 
 
 class Engine:
@@ -145,6 +171,7 @@ class Engine:
     def _hang(self, needle: Needle, pattern: Pattern) -> None:
         symbols = tuple(map(self._acquire_symbol, pattern.words))
         if len(symbols) == 1 and not pattern.cased:
+            self._carry(symbols[0])
             symbols[0].needles += (needle,)
             needle.single += symbols
             return
@@ -155,6 +182,7 @@ class Engine:
         phrase = Phrase(needle, symbols, pattern, anchor, beside)
         needle.phrases += (phrase,)
         symbol = symbols[anchor]
+        self._carry(symbol)
         if beside == anchor:
             symbol.exact += (phrase,)
             return
@@ -163,6 +191,10 @@ class Engine:
         else:
             table = symbol.right = symbol.right or {}
         table[symbols[beside]] = (*table.get(symbols[beside], ()), phrase)
+
+    def _carry(self, symbol: Symbol) -> None:
+        if not symbol.carries:
+            self._words.forget(symbol.word)
 
     def _take_down(self, phrase: Phrase) -> None:
         symbol = phrase.symbols[phrase.anchor]
@@ -221,41 +253,44 @@ class Engine:
         known = self._symbols
         found = [known.get(("stem", stem(token))), known.get(("word", token))]
         found += [known.get(("prefix", token[:length])) for length in self._prefix_lengths if length <= len(token)]
-        return tuple(symbol for symbol in found if symbol is not None) or None
+        return tuple(symbol for symbol in found if symbol is not None)
 
     def read(self, reading: Reading) -> None:
         """Fill `reading.hits`: every place of every term, overlapping ones too."""
-        hits = reading.hits
-        words: list[Symbols] = list(map(self._words.__getitem__, reading.tokens))
-        words.append(None)  # both the place behind the last word and, as words[-1], the one before the first
-        for place, symbols in enumerate(words):
-            if not symbols:
-                continue
-            for symbol in symbols:
+        hits, tokens = reading.hits, reading.tokens
+        here = self._words.carriers(tokens)
+        symbols_at = self._words.carrying
+        for place, token in compress(enumerate(tokens), map(here.__contains__, tokens)):
+            for symbol in symbols_at[token]:
                 for needle in symbol.needles:
                     if needle in hits:
                         hits[needle].append(place << SHIFT | 1)
                     else:
                         hits[needle] = [place << SHIFT | 1]
                 for phrase in symbol.exact:
-                    _check(phrase, place, words, reading)
-                for table, beside in ((symbol.right, words[place + 1]), (symbol.left, words[place - 1])):
-                    if table and beside:
-                        for neighbour in beside:
-                            for phrase in table.get(neighbour, ()):
-                                _check(phrase, place, words, reading)
+                    self._check(phrase, place, reading)
+                if symbol.right and place + 1 < len(tokens):
+                    self._look(symbol.right, tokens[place + 1], place, reading)
+                if symbol.left and place:
+                    self._look(symbol.left, tokens[place - 1], place, reading)
 
+    def _look(self, phrases: dict[Symbol, tuple[Phrase, ...]], beside: str, place: int, reading: Reading) -> None:
+        for neighbour in self._words[beside]:
+            for phrase in phrases.get(neighbour, ()):
+                self._check(phrase, place, reading)
 
-def _check(phrase: Phrase, place: int, words: list[Symbols], reading: Reading) -> None:
-    first = place - phrase.anchor
-    length = len(phrase.symbols)
-    if first < 0 or first + length >= len(words):
-        return
-    for offset, symbol in phrase.rest:
-        if symbol not in (words[place + offset] or ()):
+    def _check(self, phrase: Phrase, place: int, reading: Reading) -> None:
+        """The anchor and its neighbour stand there: note a hit if the rest does too."""
+        first = place - phrase.anchor
+        length = len(phrase.symbols)
+        tokens = reading.tokens
+        if first < 0 or first + length > len(tokens):
             return
-    if phrase.cased and not reading.is_cased(first, phrase.cased):
-        return
-    if phrase.tight and not all(reading.is_tight(first + i) for i in phrase.tight):
-        return
-    reading.hits.setdefault(phrase.needle, []).append(first << SHIFT | length)
+        for offset, symbol in phrase.rest:
+            if symbol not in self._words[tokens[place + offset]]:
+                return
+        if phrase.cased and not reading.is_cased(first, phrase.cased):
+            return
+        if phrase.tight and not all(reading.is_tight(first + i) for i in phrase.tight):
+            return
+        reading.hits.setdefault(phrase.needle, []).append(first << SHIFT | length)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.match.engine import Engine, Needle
-from monitor.match.matcher import MAX_SPANS, read_topic, weight_of
+from monitor.match.engine import Engine
+from monitor.match.matcher import in_order, read_topic, weight_of
 from monitor.match.particulars import language_holds
 from monitor.match.plan import Plan, plan
-from monitor.match.reading import SHIFT, Reading
+from monitor.match.reading import SHIFT, Reading, Spans
 from monitor.match.vocabulary import TEXT_FIELDS
 from monitor.model import And, Article, AtLeast, Near, Not, Or, Query, Span, Term, Topic
 
@@ -100,10 +100,9 @@ class _Asked:
     def spans(self, query: Query) -> tuple[Span, ...]:
         if not self.holds(query):
             return ()
-        hits: set[tuple[int, Needle]] = set()
-        self.plan(query).collect(self.reading, lambda needle, hit: hits.add((hit, needle)))
-        ordered = sorted(hits, key=lambda pair: (pair[0], pair[1].key))
-        return tuple(self.reading.span(needle, hit) for hit, needle in ordered[:MAX_SPANS])
+        found: Spans = {}
+        self.plan(query).collect(self.reading, found)
+        return in_order(found)
 
     def reason(self, query: Query) -> Reason:
         """An exclusion is held where what it excludes is absent; its spans show what it found."""

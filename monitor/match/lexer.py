@@ -54,6 +54,7 @@ _LEXEME = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_SIGNS = {"open": Kind.OPEN, "close": Kind.CLOSE, "and": Kind.AND, "or": Kind.OR, "not": Kind.NOT}
 _WORD_OPERATORS = {"AND": Kind.AND, "OR": Kind.OR, "NOT": Kind.NOT}
 _COUNTED = re.compile(r"(NEAR|ATLEAST|ADJ|ATLEST)(?:(/)(\d{1,9})|/?(\d{0,9}))")
 _MOST = {Kind.NEAR: 100, Kind.ATLEAST: 1000}
@@ -64,26 +65,23 @@ def lexemes(text: str) -> tuple[list[Lexeme], list[Problem]]:
     found: list[Lexeme] = []
     problems: list[Problem] = []
     for match in _LEXEME.finditer(text):
-        kind = match.lastgroup if match.lastgroup in ("space", "stray") else None
         start, end = match.span()
-        if kind == "space":
-            continue
-        if kind == "stray":
-            problems.append(_problem("stray-character", f"{match[0]!r} means nothing here", "remove it", start, end))
-        elif match["phrase"] is not None:
-            found.append(_phrase(match, problems))
-        elif match["word"] is not None:
+        kind = match.lastgroup or ""
+        if kind == "word":
             found.append(_word(match, problems))
-        elif match["field"] is not None:
+        elif kind == "phrase":
+            found.append(_phrase(match, problems))
+        elif kind in _SIGNS:
+            found.append(Lexeme(_SIGNS[kind], match[0], start, end))
+        elif kind == "field":
             found.append(Lexeme(Kind.FIELD, match["fieldname"], start, start + len(match["fieldname"]) + 1))
-        elif match["tag"] is not None:
+        elif kind == "tag":
             if not match["tagend"]:
                 problems.append(_problem("unclosed-bracket", "this [ is never closed", "add ]", start, start + 1))
             _join_tagged_words(found)
             found.append(Lexeme(Kind.TAG, match["tagname"].strip(), start, end))
-        else:
-            kinds = (("open", Kind.OPEN), ("close", Kind.CLOSE), ("and", Kind.AND), ("or", Kind.OR), ("not", Kind.NOT))
-            found.append(Lexeme(next(k for name, k in kinds if match[name] is not None), match[0], start, end))
+        elif kind == "stray":
+            problems.append(_problem("stray-character", f"{match[0]!r} means nothing here", "remove it", start, end))
     found.append(Lexeme(Kind.END, "", len(text), len(text)))
     return found, problems
 

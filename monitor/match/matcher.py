@@ -9,7 +9,7 @@ from monitor.match.engine import Engine, Needle
 from monitor.match.particulars import language_holds
 from monitor.match.plan import Any, Anywhere, Plan, plan
 from monitor.match.query import parse_query
-from monitor.match.reading import Reading
+from monitor.match.reading import Reading, Spans
 from monitor.model import Article, Match, Query, Span, Topic
 
 MAX_SPANS = 100  # of one match; a word that fills a page need not be kept a thousand times
@@ -76,18 +76,18 @@ class Slot:
         return round(score, 6)
 
     def _spans(self, reading: Reading) -> tuple[Span, ...]:
-        hits: set[tuple[int, Needle]] = set()
-
-        def found(needle: Needle, hit: int) -> None:
-            hits.add((hit, needle))
-
+        found: Spans = {}
         if self.plan is not None:
             self.plan.collect(reading, found)
         for part, weight in self.weights:
             if weight > 0 and part.holds(reading):
                 part.collect(reading, found)
-        ordered = sorted(hits, key=lambda pair: (pair[0], pair[1].key))
-        return tuple(reading.span(needle, hit) for hit, needle in ordered[:MAX_SPANS])
+        return in_order(found)
+
+
+def in_order(found: Spans) -> tuple[Span, ...]:
+    """At most MAX_SPANS, in the order of the text, the title first."""
+    return tuple([found[key] for key in sorted(found)[:MAX_SPANS]])
 
 
 class Matcher:

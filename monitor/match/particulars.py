@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.model import Article, Term
-from monitor.text import BARRIER, cased_tokens, tokens
+from monitor.text import BARRIER, Folded, tokens, words_of
 
 
 def particular_holds(term: Term, article: Article) -> bool:
@@ -36,7 +36,7 @@ def _language(code: str) -> str:
 
 def _contains(value: str, term: Term) -> bool:
     """`term`'s words stand in `value` side by side."""
-    words, wanted = tokens(value), [token for token in tokens(term.text) if token != BARRIER]
+    words, wanted = tokens(value), words_of(term.text)
     for start in range(len(words) - len(wanted) + 1):
         row = words[start : start + len(wanted)]
         if row == wanted or (term.prefix and row[:-1] == wanted[:-1] and row[-1].startswith(wanted[-1])):
@@ -46,9 +46,9 @@ def _contains(value: str, term: Term) -> bool:
 
 def _is_author(term: Term, name: str) -> bool:
     """Every word is a part of the name or the first letter of one; "Smith JA" as PubMed writes it is John A. Smith."""
-    parts = [token for token in tokens(name) if token != BARRIER]
-    wanted = [token for token in tokens(term.text) if token != BARRIER]
-    written = [token for token in cased_tokens(term.text) if token != BARRIER]
+    parts = words_of(name)
+    wanted = words_of(term.text)
+    written = [token for token in Folded(term.text).cased if token != BARRIER]
     if len(wanted) > 1 and written[-1].isupper() and 2 <= len(written[-1]) <= 3:
         wanted = [*wanted[:-1], *wanted[-1]]  # initials
     left = list(parts)

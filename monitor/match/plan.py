@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from monitor.match.engine import Engine, Needle
 from monitor.match.particulars import particular_holds
-from monitor.match.reading import MASK, SHIFT, Reading
+from monitor.match.reading import MASK, SHIFT, Reading, Spans
 from monitor.match.vocabulary import TEXT_FIELDS
 from monitor.model import And, AtLeast, Near, Not, Or, Query, Term
 
 Hits = Sequence[int]
-Found = Callable[[Needle, int], None]
 
 
 class Plan(Protocol):
@@ -23,8 +22,8 @@ class Plan(Protocol):
 
     def score(self, reading: Reading) -> float: ...
 
-    def collect(self, reading: Reading, found: Found) -> None:
-        """Tell `found` of each place that made it hold."""
+    def collect(self, reading: Reading, found: Spans) -> None:
+        """Put into `found` each place that makes it hold."""
 
     def cover(self) -> list[Needle] | None:
         """Needles of which one at least is found wherever this holds; None where it may hold without any."""
@@ -49,9 +48,9 @@ class Anywhere:
     def score(self, reading: Reading) -> float:
         return reading.weight(self.needle)
 
-    def collect(self, reading: Reading, found: Found) -> None:
-        for hit in reading.hits.get(self.needle, ()):
-            found(self.needle, hit)
+    def collect(self, reading: Reading, found: Spans) -> None:
+        if self.needle in reading.hits:
+            found.update(reading.spans(self.needle))
 
     def cover(self) -> list[Needle] | None:
         return [self.needle]
@@ -79,9 +78,9 @@ class InField(Anywhere):
     def score(self, reading: Reading) -> float:
         return reading.weigh(self.needle, self.hits(reading))
 
-    def collect(self, reading: Reading, found: Found) -> None:
-        for hit in self.hits(reading):
-            found(self.needle, hit)
+    def collect(self, reading: Reading, found: Spans) -> None:
+        if hits := set(self.hits(reading)):
+            found.update((key, span) for key, span in reading.spans(self.needle).items() if key[0] in hits)
 
 
 class Particular:
@@ -101,7 +100,7 @@ class Particular:
     def score(self, reading: Reading) -> float:
         return 0.0
 
-    def collect(self, reading: Reading, found: Found) -> None:
+    def collect(self, reading: Reading, found: Spans) -> None:
         return
 
     def cover(self) -> list[Needle] | None:
@@ -141,13 +140,15 @@ class Any:
         scores = [reading.weight(needle) for needle in self.plain if needle in reading.hits]
         if self.others:
             scores += [part.score(reading) for part in self.others if part.holds(reading)]
+        if len(scores) == 1:
+            return scores[0]
         best = max(scores, default=0.0)
         return best + 0.3 * (sum(scores) - best)
 
-    def collect(self, reading: Reading, found: Found) -> None:
+    def collect(self, reading: Reading, found: Spans) -> None:
         for needle in self.plain:
-            for hit in reading.hits.get(needle, ()):
-                found(needle, hit)
+            if needle in reading.hits:
+                found.update(reading.spans(needle))
         for part in self.others:
             if part.holds(reading):
                 part.collect(reading, found)
@@ -185,7 +186,7 @@ class All:
     def score(self, reading: Reading) -> float:
         return sum(part.score(reading) for part in self.wanted)
 
-    def collect(self, reading: Reading, found: Found) -> None:
+    def collect(self, reading: Reading, found: Spans) -> None:
         for part in self.wanted:
             part.collect(reading, found)
 
@@ -245,7 +246,7 @@ class Close:
     def score(self, reading: Reading) -> float:
         return sum(part.score(reading) for part in self.parts)
 
-    def collect(self, reading: Reading, found: Found) -> None:
+    def collect(self, reading: Reading, found: Spans) -> None:
         """Only the hits that are links of a whole chain."""
         reached = self._chains(reading)
         linked = reached[-1]
@@ -253,12 +254,9 @@ class Close:
             if index < len(self.parts) - 1:
                 linked = self._near(reached[index], linked, reading.title_end) if linked else []
             kept = set(linked)
-
-            def keep(needle: Needle, hit: int, kept: set[int] = kept) -> None:
-                if hit in kept:
-                    found(needle, hit)
-
-            self.parts[index].collect(reading, keep)
+            spans: Spans = {}
+            self.parts[index].collect(reading, spans)
+            found.update((key, span) for key, span in spans.items() if key[0] in kept)
 
     def cover(self) -> list[Needle] | None:
         return All(self.parts, ()).cover()
@@ -287,7 +285,7 @@ class Repeated:
     def score(self, reading: Reading) -> float:
         return self.part.score(reading)
 
-    def collect(self, reading: Reading, found: Found) -> None:
+    def collect(self, reading: Reading, found: Spans) -> None:
         self.part.collect(reading, found)
 
     def cover(self) -> list[Needle] | None:

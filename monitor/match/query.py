@@ -30,12 +30,13 @@ from monitor.match.vocabulary import (
     UNSUPPORTED_TAGS,
 )
 from monitor.model import And, AtLeast, Near, Not, Or, Query, Term
-from monitor.text import BARRIER, tokens
+from monitor.text import words_of
 
 MAX_LENGTH = 20_000
 MAX_TERMS = 5_000
 MAX_DEPTH = 50
 MIN_PREFIX = 3
+MAX_WORDS = 40
 
 WARNINGS = frozenset(
     {"comma", "exact-case", "stop-words", "short-prefix-warning", "heading-as-text", "duplicate-term", "odd-doi"}
@@ -310,7 +311,7 @@ class _Parser:
 
     def proximity(self, found: Query, distance: str, lexeme: Lexeme) -> Query:
         """PubMed's "a b"[ti:~5]: its words with at most 5 words between, in either order."""
-        words = [word for word in found.text.split() if tokens(word)] if isinstance(found, Term) else []
+        words = [word for word in found.text.split() if words_of(word)] if isinstance(found, Term) else []
         if len(words) < 2 or not distance.isascii() or not distance.isdigit() or not isinstance(found, Term):
             hint = 'write "word word"[tiab:~5]'
             self.problem("bad-proximity", "this proximity cannot be read", hint, lexeme.start, lexeme.end)
@@ -357,7 +358,7 @@ class _Parser:
 
     def checked(self, term: Term, lexeme: Lexeme) -> Term | None:
         start, end = lexeme.start, lexeme.end
-        words = [token for token in tokens(term.text) if token != BARRIER]
+        words = words_of(term.text)
         if "*" in term.text or ("?" in term.text and not lexeme.quoted):
             self.problem("wildcard", "only a * at the end of a word works", "write the beginning and *", start, end)
             return None
@@ -367,6 +368,9 @@ class _Parser:
         if not lexeme.quoted and not lexeme.exact and term.text in ("and", "or", "not"):
             hint = f'write {term.text.upper()} to join terms, or "{term.text}" to look for the word'
             self.problem("lowercase-operator", f"is {term.text} an operator or a word?", hint, start, end)
+            return None
+        if len(words) > MAX_WORDS:
+            self.problem("long-phrase", f"a phrase has {MAX_WORDS} words at most", "shorten it", start, end)
             return None
         if term.prefix and len(words[-1]) < MIN_PREFIX:
             message = f"a word before * needs {MIN_PREFIX} letters or more"
@@ -395,7 +399,7 @@ class _Parser:
             text = re.sub(r"(?i)^(?:https?://(?:dx\.)?doi\.org/|doi:\s*)", "", text).lower()
             if not text.startswith("10."):
                 self.problem("odd-doi", "a DOI begins with 10.", "check it", term.start, term.end)
-        if not text or not tokens(text):
+        if not text or not words_of(text):
             self.problem("empty-term", "this holds no letter or digit to look for", "remove it", term.start, term.end)
         return replace(term, text=text)
 

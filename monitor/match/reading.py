@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from monitor.match.terms import TIGHT
 from monitor.model import Article, Field, Span
-from monitor.text import BARRIER, cased_tokens, token_offsets, tokens
+from monitor.text import BARRIER, Folded
 
 if TYPE_CHECKING:
     from monitor.match.engine import Needle
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 SHIFT = 6
 MASK = (1 << SHIFT) - 1
 
+Spans = dict[tuple[int, str], Span]
+
 _LEAD = 60
 _K1, _B, _MEAN_WORDS = 1.2, 0.75, 400.0
 
@@ -23,49 +25,45 @@ _K1, _B, _MEAN_WORDS = 1.2, 0.75, 400.0
 class Reading:
     """Title and text as one row of tokens with a barrier between. `title_end` is the first place behind the title."""
 
-    __slots__ = ("_cased", "_offsets", "_spans", "_weights", "article", "hits", "text", "title_end", "tokens", "where")
+    __slots__ = ("_spans", "_weights", "article", "body", "hits", "title", "title_end", "tokens", "where")
 
     def __init__(self, article: Article) -> None:
         self.article = article
         self.where = Field.BODY if article.body else Field.SUMMARY
-        self.text = article.body or article.summary
-        title = tokens(article.title)
-        self.title_end = len(title)
-        self.tokens = [*title, BARRIER, *tokens(self.text)]
+        self.title, self.body = Folded(article.title), Folded(article.body or article.summary)
+        self.title_end = len(self.title.tokens)
+        self.tokens = [*self.title.tokens, BARRIER, *self.body.tokens]
         self.hits: dict[Needle, list[int]] = {}
-        self._cased: list[str] | None = None
-        self._offsets: tuple[list[tuple[int, int]], list[tuple[int, int]]] | None = None
-        self._spans: dict[tuple[Needle, int], Span] = {}
+        self._spans: dict[Needle, Spans] = {}
         self._weights: dict[Needle, float] = {}
 
     def is_cased(self, place: int, words: tuple[str, ...]) -> bool:
-        if self._cased is None:
-            self._cased = [*cased_tokens(self.article.title), BARRIER, *cased_tokens(self.text)]
-        return self._cased[place : place + len(words)] == list(words)
+        """`words` stand there, in the same case; a phrase never spans title and text."""
+        folded, first = self._folded(place)
+        return folded.cased[first : first + len(words)] == list(words)
 
     def is_tight(self, place: int) -> bool:
         """Only nothing, a space or a hyphen stands behind the word at `place`."""
-        field, _, end = self._place(place)
-        _, start, _ = self._place(place + 1)
-        text = self.article.title if field is Field.TITLE else self.text
-        return TIGHT.fullmatch(text, end, max(start, end)) is not None
+        folded, first = self._folded(place)
+        end, start = folded.place(first)[1], folded.place(first + 1)[0]
+        return TIGHT.fullmatch(folded.text, end, max(start, end)) is not None
 
-    def _place(self, place: int) -> tuple[Field, int, int]:
-        if self._offsets is None:
-            self._offsets = token_offsets(self.article.title), token_offsets(self.text)
-        if place < self.title_end:
-            return Field.TITLE, *self._offsets[0][place]
-        return self.where, *self._offsets[1][place - self.title_end - 1]
+    def _folded(self, place: int) -> tuple[Folded, int]:
+        return (self.title, place) if place < self.title_end else (self.body, place - self.title_end - 1)
 
-    def span(self, needle: Needle, hit: int) -> Span:
-        found = self._spans.get((needle, hit))
+    def spans(self, needle: Needle) -> Spans:
+        """Every place of one term, each under its hit and its term, which together put spans in order."""
+        found = self._spans.get(needle)
         if found is None:
-            first = hit >> SHIFT
-            field, start, end = self._place(first)
-            if hit & MASK > 1:
-                _, _, end = self._place(first + (hit & MASK) - 1)
-            found = self._spans[needle, hit] = Span(field, start, end, needle.text)
+            found = self._spans[needle] = {(hit, needle.text): self._span(hit, needle) for hit in self.hits[needle]}
         return found
+
+    def _span(self, hit: int, needle: Needle) -> Span:
+        folded, first = self._folded(hit >> SHIFT)
+        start, end = folded.place(first)
+        if hit & MASK > 1:
+            end = folded.place(first + (hit & MASK) - 1)[1]
+        return Span(Field.TITLE if folded is self.title else self.where, start, end, needle.text)
 
     def weight(self, needle: Needle) -> float:
         """BM25F of one term wherever it stands."""

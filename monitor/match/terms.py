@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Literal
 
 from monitor.model import Term
-from monitor.text import BARRIER, cased_tokens, stem, token_offsets, tokens
+from monitor.text import BARRIER, Folded, stem
 
 MAX_WORDS = 60  # of one pattern: its length has six bits in a hit
 
@@ -18,6 +18,7 @@ Word = tuple[WordKind, str]
 _HYPHENS = "\\-\u00ad\u200b\u2010-\u2015\u2212_"
 TIGHT = re.compile(rf"[\s{_HYPHENS}]*")
 _JOINED = re.compile(rf"[{_HYPHENS}]*")
+_SIMPLE = re.compile(r"[A-Za-z]+(?: [A-Za-z]+)*")  # most terms: nothing to fold but case, nothing to vary
 _PIECES = re.compile(r"[a-z]+|[0-9]+")
 
 
@@ -34,6 +35,10 @@ class Pattern:
 
 def patterns(term: Term) -> tuple[Pattern, ...]:
     """At most four: as written, letters and digits apart (IL 6), joined (IL6), hyphens closed (antiinflammatory)."""
+    if _SIMPLE.fullmatch(term.text) and not term.exact:
+        written = term.text.split(" ")
+        end = len(written) if not term.prefix else len(written) - 1
+        return (Pattern(tuple(_word(word.lower(), word, prefix=i == end) for i, word in enumerate(written))),)
     folded, gaps, cased = _pieces(term.text)
     if term.exact:
         return (Pattern(tuple(("word", token) for token in folded), (), tuple(cased)),)
@@ -53,10 +58,10 @@ def patterns(term: Term) -> tuple[Pattern, ...]:
 
 def _pieces(text: str) -> tuple[list[str], list[str], list[str]]:
     """The words of `text`, what stands between each and the next, and the words with their case."""
-    kept = [i for i, token in enumerate(tokens(text)) if token != BARRIER]
-    all_tokens, all_cased, offsets = tokens(text), cased_tokens(text), token_offsets(text)
-    gaps = [text[offsets[a][1] : offsets[b][0]] for a, b in pairwise(kept)]
-    return [all_tokens[i] for i in kept], gaps, [all_cased[i] for i in kept]
+    folded = Folded(text)
+    kept = [i for i, token in enumerate(folded.tokens) if token != BARRIER]
+    gaps = [text[folded.place(a)[1] : folded.place(b)[0]] for a, b in pairwise(kept)]
+    return [folded.tokens[i] for i in kept], gaps, [folded.cased[i] for i in kept]
 
 
 def _word(token: str, written: str, *, prefix: bool) -> Word:
