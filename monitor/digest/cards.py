@@ -52,7 +52,7 @@ class Card:
 
 
 _memory: dict[tuple[object, ...], Card] = {}
-MAX_REMEMBERED = 2048
+MAX_REMEMBERED = 1024
 
 
 def card(item: DigestItem, links: Links) -> Card:

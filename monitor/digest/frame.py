@@ -56,6 +56,7 @@ def frame_of(digest: Digest, letterhead: Letterhead, links: Links, max_sections:
     headline = f"{new:,} new in {wording.count(len(with_news), 'topic')}" if new else "No news"
     best = digest.items[0].article.title if digest.items else ""
     elsewhere = _elsewhere(digest)
+    weekly = digest.subscription.cadence is Cadence.WEEKLY
     values: dict[str, object] = {
         "subject": subject,
         "preheader": f"{headline}. Top: {tidy(best, 120)}" if best else f"{headline}, {days}",
@@ -65,7 +66,7 @@ def frame_of(digest: Digest, letterhead: Letterhead, links: Links, max_sections:
         "cadence": _CADENCES[digest.subscription.cadence],
         "days": days,
         "view": links.web_view(digest.subscriber, digest.subscription, digest.period.key) if links.web else "",
-        "contents": [_contents_row(index, section, elsewhere) for index, section in enumerate(digest.sections)][
+        "contents": [_contents_row(index, section, elsewhere, weekly) for index, section in enumerate(digest.sections)][
             :MAX_TOPIC_ROWS
         ],
         "sparklines": any(wording.sparkline(section.history) for section in digest.sections),
@@ -121,11 +122,12 @@ def _elsewhere(digest: Digest) -> dict[str, int]:
     return counts
 
 
-def _contents_row(index: int, section: DigestSection, elsewhere: dict[str, int]) -> dict[str, object]:
+def _contents_row(index: int, section: DigestSection, elsewhere: dict[str, int], weekly: bool) -> dict[str, object]:
+    """One line of the topic table. The history counts weeks, so only a weekly digest is compared with it."""
     name = tidy(section.topic.name, wording.NAME_CHARS)
-    change = wording.change(section)
     sparkline = wording.sparkline(section.history)
     also = elsewhere.get(section.topic.name, 0)
+    change = wording.change(section.total + also, section.history) if weekly else ""
     return {
         "anchor": index,
         "name": name,

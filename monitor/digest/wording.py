@@ -93,12 +93,12 @@ def sparkline(history: Sequence[int]) -> str:
     return "".join(_BARS[round(max(number, 0) * (len(_BARS) - 1) / top)] for number in history) if top else ""
 
 
-def change(section: DigestSection) -> str:
+def change(matched: int, history: Sequence[int]) -> str:
     """▲ 2.1× or ▼ 0.4× against the median of the weeks before; nothing where the numbers are too small to say."""
-    usual = median(section.history) if section.history else 0
-    if section.total < MIN_FOR_CHANGE or usual < 1:
+    usual = median(history) if history else 0
+    if max(matched, usual) < MIN_FOR_CHANGE or usual < 1:
         return ""
-    ratio = section.total / usual
+    ratio = matched / usual
     return f"▲ {ratio:.1f}×" if ratio >= 1.5 else f"▼ {ratio:.1f}×" if ratio <= 0.67 else ""
 
 
