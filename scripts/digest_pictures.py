@@ -20,7 +20,8 @@ from digest_samples import LETTERHEAD, LINKS, weekly_digest  # noqa: E402
 
 from monitor.digest import render  # noqa: E402
 
-SHOTS = (("digest-light", 760, "light"), ("digest-dark", 760, "dark"), ("digest-375", 375, "light"))
+SHOTS = (("digest-light", 720, "light"), ("digest-dark", 720, "dark"), ("digest-375", 375, "light"))
+HEIGHT = 1300
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
 
 
@@ -36,12 +37,12 @@ def main() -> int:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         for name, width, scheme in SHOTS:
             page = browser.new_page(
-                viewport={"width": width, "height": 900},
+                viewport={"width": width, "height": HEIGHT},
                 color_scheme="dark" if scheme == "dark" else "light",
                 device_scale_factor=1.5,
             )
             page.set_content(html)
-            page.screenshot(path=folder / f"{name}.png", full_page=True)
+            page.screenshot(path=folder / f"{name}.png")
             print(folder / f"{name}.png")
         browser.close()
     return 0

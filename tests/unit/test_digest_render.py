@@ -446,7 +446,7 @@ def test_only_a_weekly_digest_is_compared_with_weeks():
 
     assert "▲ 8.7×" in weekly.html
     assert "▲" not in daily.html
-    assert "▄▆▅▄▇▅█▆" in weekly.html
+    assert "▅▆▅▅▇▆█▇" in weekly.html
 
 
 def test_nothing_that_only_a_later_issue_knows_is_hinted_at():
