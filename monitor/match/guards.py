@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from monitor.errors import Problem
 from monitor.match.backtest import slot
 from monitor.match.engine import Engine
-from monitor.match.implication import branches, excluded, implies, normalised
+from monitor.match.implication import Wider, branches, excluded, implies, normalised
 from monitor.match.matcher import read_topic
 from monitor.match.reading import Reading
 from monitor.model import And, Article, Not, Or, Query, Term, Topic
@@ -23,7 +24,7 @@ TOO_MUCH = 5  # times the earlier volume
 SAME = 0.9  # Jaccard similarity of two topics' results
 MIN_ARCHIVE = 100  # articles; less says nothing
 MIN_MATCHES = 10
-MAX_PAIRS = 200_000
+MAX_TRIES = 200  # wider queries that one alternative is held against
 MAX_SHOWN = 5
 
 
@@ -145,44 +146,43 @@ def examine(topic: Topic) -> list[Guard]:
 
 def _unreachable(query: Query) -> list[Guard]:
     found: list[Guard] = []
-    checked = 0
     for node in _ands(query):
-        unwanted = excluded(node)
+        unwanted = Wider(excluded(node))
         wanted = [part for part in node.parts if not isinstance(part, Not)]
         for branch in branches(wanted):
-            checked += len(unwanted)
-            if checked > MAX_PAIRS:
-                return found
-            against = next((part for part in unwanted if implies(branch, part)), None)
-            if against is not None:
-                whole = len(wanted) == 1 and branch is wanted[0]
-                what = "nothing can match" if whole else f"{branch} can never match"
-                found.append(
-                    Guard(
-                        code="unreachable",
-                        message=f"{what}, for NOT {against} takes it out again",
-                        hint="remove one of the two",
-                        start=branch.start,
-                        end=branch.end,
-                    )
-                )
+            against = _first_implied(branch, unwanted)
+            if against is None:
+                continue
+            whole = len(wanted) == 1 and branch is wanted[0]
+            what = "nothing can match" if whole else f"{branch} can never match"
+            message = f"{what}, for NOT {against} takes it out again"
+            hint = "remove one of the two"
+            found.append(Guard(code="unreachable", message=message, hint=hint, start=branch.start, end=branch.end))
+            if len(found) == MAX_SHOWN or whole:
+                break
     return found[:MAX_SHOWN]
 
 
 def _redundant(query: Query) -> list[Guard]:
     """Alternatives that another one of the same OR already covers: told, for they do no harm."""
     found: list[Guard] = []
-    checked = 0
     for node in _ors(query):
+        wider = Wider(node.parts)
+        places = {id(part): place for place, part in enumerate(node.parts)}
         for part in node.parts:
-            checked += len(node.parts)
-            if checked > MAX_PAIRS or len(found) == MAX_SHOWN:
-                return found
-            wider = next((other for other in node.parts if other is not part and implies(part, other)), None)
-            if wider is not None and not (implies(wider, part) and node.parts.index(wider) > node.parts.index(part)):
-                message = f"{part} adds nothing: {wider} already finds it"
-                found.append(Guard(code="redundant", message=message, blocks=False, start=part.start, end=part.end))
+            other = _first_implied(part, wider)
+            if other is None or len(found) == MAX_SHOWN:
+                continue
+            if implies(other, part) and places[id(part)] < places[id(other)]:
+                continue  # of two that say the same, the later one is told
+            message = f"{part} adds nothing: {other} already finds it"
+            found.append(Guard(code="redundant", message=message, blocks=False, start=part.start, end=part.end))
     return found
+
+
+def _first_implied(query: Query, wider: Wider) -> Query | None:
+    likely = (other for other in wider.of(query) if other is not query)
+    return next((other for other in islice(likely, MAX_TRIES) if implies(query, other)), None)
 
 
 def _ands(query: Query) -> Iterable[And]:
