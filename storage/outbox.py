@@ -292,7 +292,8 @@ class Outbox(Repository):
     @reads
     def counts(self, db: sa.Connection) -> dict[DeliveryState, int]:
         """Of every state, zeros included."""
-        known: dict[str, int] = dict(db.execute(sa.select(_d.state, sa.func.count()).group_by(_d.state)).tuples().all())
+        counted = sa.select(_d.state, sa.func.count().label("number")).group_by(_d.state)
+        known = {row.state: row.number for row in db.execute(counted)}
         return {state: known.get(state.value, 0) for state in DeliveryState}
 
     @reads

@@ -1,7 +1,7 @@
 """A throw-away PostgreSQL for tests, as root or not, without a system installation.
 
-It runs the binaries of TEST_PG_BIN, those inside a wheel, or the system's; never a wheel's own helper, which as root adds
-a user and opens every directory above the virtual environment to the world.
+It runs the binaries of TEST_PG_BIN, those inside a wheel, or the system's; never a wheel's own helper, which as root
+adds a user and opens every directory above the virtual environment to the world.
 """
 
 from __future__ import annotations

@@ -127,7 +127,12 @@ async def test_weeks_are_counted_by_when_articles_were_stored(storage: Storage) 
     for number, days in enumerate((0, 1, 6.9, 7, 20, 60)):
         await storage.articles.save(None, [saved(number, matches=(a_match(topic),))], NOW - days * DAY)
 
-    assert await storage.topics.weekly_counts(topic.id, NOW, weeks=4) == (0, 1, 0, 3)  # a week holds its start, not its end
+    assert await storage.topics.weekly_counts(topic.id, NOW, weeks=4) == (
+        0,
+        1,
+        0,
+        3,
+    )  # a week holds its start, not its end
 
 
 # --- rematch --------------------------------------------------------------------------------------------------
