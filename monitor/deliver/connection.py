@@ -237,8 +237,7 @@ def _opening_error(error: Exception, relay: Relay) -> DeliveryError:
         kind = RelayUnusable if 500 <= code < 600 else RelayUnreachable
         said = f"{code} {text}" if 200 <= code < 600 else text
         return kind(f"{where}: {said}", code=code if 200 <= code < 600 else None, status=enhanced_status(text))
-    chain = (error, error.__cause__)
-    if any(isinstance(e, ssl.SSLError) and not isinstance(e, ssl.SSLEOFError | ssl.SSLZeroReturnError) for e in chain):
+    if any(isinstance(link, ssl.SSLError) for link in (error, error.__cause__)):
         return RelayUnusable(f"{where}: TLS failed: {printable(str(error))}")
     if isinstance(error, OSError):  # aiosmtplib's lost connections and timeouts are OSErrors too
         return RelayUnreachable(f"{where}: {_why(error)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import ssl
 import sys
@@ -526,8 +527,9 @@ async def test_a_good_bye_that_never_comes_does_not_hold_up_the_answer(server: H
     await mailer.aclose()
 
 
-async def test_a_cancelled_send_leaves_no_half_answer_to_the_next(server: HostileSmtp) -> None:
-    server.for_recipient["slow@example.org"] = {"RCPT": hostile.after(0.2, "550 5.1.1 late answer")}
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA", "dot"])
+async def test_a_cancelled_send_leaves_no_late_answer_to_the_next(server: HostileSmtp, stage: str) -> None:
+    server.script[stage] = [hostile.after(0.2, "250 late answer"), None]
     mailer = mailer_for(server, connections=1)
     task = asyncio.create_task(mailer.send(mail("slow@example.org")))
     await asyncio.sleep(0.1)
@@ -538,9 +540,57 @@ async def test_a_cancelled_send_leaves_no_half_answer_to_the_next(server: Hostil
     await mailer.aclose()
 
     assert task.cancelled()
-    assert answer.startswith("250")
+    assert answer.startswith("250 2.0.0 ok: queued")
     assert server.recipients() == ["b@example.org"]
     assert server.connections == 2
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_whatever_happens_each_message_arrives_or_is_refused_and_copies_come_from_doubt_alone(
+    server: HostileSmtp, seed: int
+) -> None:
+    """Forty readers, each with a row of faults of their own; an outbox that tries again whatever may pass."""
+    dice = random.Random(seed)
+    passing = [
+        ("RCPT", "450 4.2.0 later"),
+        ("RCPT", "421 4.7.0 slow down"),
+        ("RCPT", hostile.cut),
+        ("RCPT", hostile.junk),
+        ("DATA", "451 4.3.0 later"),
+        ("DATA", hostile.hang_up),
+        ("text", hostile.cut_after(50)),
+        ("dot", "452 4.3.1 full"),
+        ("dot", hostile.cut),
+        ("dot", hostile.store_and_cut),
+        ("dot", hostile.junk),
+    ]
+    faults = {f"r{n}@example.org": dice.choices(passing, k=dice.randint(0, 3)) for n in range(40)}
+    final = {reader for reader in faults if dice.random() < 0.2}
+    server.script["MAIL"] = [dice.choice([None, None, None, hostile.cut]) for _ in range(60)] + [None]
+    mailer = mailer_for(server, connections=4, messages_per_connection=7, timeout=5.0)
+    doubts: Counter[str] = Counter()
+    refused: set[str] = set()
+
+    async def outbox(reader: str, row: list[Any]) -> None:
+        for attempt in range(20):
+            stage, act = row[attempt] if attempt < len(row) else ("RCPT", "550 5.1.1 who?" if reader in final else None)
+            server.for_recipient[reader] = {stage: act} if act else {}
+            result = await outcome(mailer, mail(reader))
+            if isinstance(result, str):
+                return
+            if isinstance(result, DeliveryRefused):
+                refused.add(reader)
+                return
+            doubts[reader] += isinstance(result, DeliveryInDoubt)
+        raise AssertionError(f"{reader} was never settled")
+
+    await asyncio.gather(*(outbox(reader, row) for reader, row in faults.items()))
+    await mailer.aclose()
+
+    copies = Counter(server.recipients())
+    assert refused == final
+    assert [reader for reader in faults if reader not in final and not copies[reader]] == []
+    assert {reader: copies[reader] for reader in copies if copies[reader] > 1 + doubts[reader]} == {}
 
 
 async def test_the_rate_limit_spreads_messages_evenly_over_all_connections(server: HostileSmtp) -> None:
@@ -621,12 +671,23 @@ async def test_without_starttls_nothing_is_sent_in_the_clear(server: HostileSmtp
     result = await outcome(mailer, mail())
 
     assert type(result) is RelayUnusable
-    assert "STARTTLS" in result.reason
+    assert "smtp.security" in result.reason
     assert not any(line.startswith(("AUTH", "MAIL")) for line in server.commands)
 
 
 async def test_a_server_without_tls_on_a_tls_port_is_unusable(server: HostileSmtp) -> None:
     assert type(await outcome(mailer_for(server, security="tls"), mail())) is RelayUnusable
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_a_connection_lost_within_the_handshake_may_pass(
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext, security: str
+) -> None:
+    async with HostileSmtp(extensions=("STARTTLS",)) as server:
+        server.script["STARTTLS" if security == "starttls" else "banner"] = hostile.hang_up
+        mailer = mailer_for(server, security=security, tls_context=client_tls)
+
+        assert type(await outcome(mailer, mail())) is RelayUnreachable
 
 
 @pytest.mark.parametrize(
