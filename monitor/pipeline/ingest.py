@@ -13,7 +13,7 @@ from monitor import schedule
 from monitor.errors import FetchError, FetchRefused, FetchStatus, MonitorError, ParseError
 from monitor.fetch import Fetcher
 from monitor.match import Matcher
-from monitor.model import Article, Entry, Feed, Fetched, Level, Poll, Source
+from monitor.model import Article, Entry, Feed, Fetched, Level, Match, Poll, Source
 from monitor.parse import article_from_entry, parse_article, parse_feed
 from monitor.pipeline.lane import kept
 from monitor.sandbox import Sandbox
@@ -80,9 +80,21 @@ class Ingest:
             source_id=task.article.source_id,
             source_slug=task.article.source_slug,
         )
-        matches = self.matcher.match(article)
+        article, matches = self._with_what_the_feed_said(article, task.article)
         if await self.storage.articles.page_saved(task, article, matches, self.now()):
             log.info("read page article=%d matches=%d", article.id, len(matches))
+
+    def _with_what_the_feed_said(self, article: Article, before: Article) -> tuple[Article, list[Match]]:
+        """The article and its matches. Where the page says less than the feed did (a paywall, a stub), the feed's words
+        come first in its text: no topic loses an article because somebody closed its page.
+        """
+        matches = self.matcher.match(article)
+        found = {match.topic_id for match in matches}
+        if all(match.topic_id in found for match in self.matcher.match(before)):
+            return article, matches
+        fuller = replace(article, body=f"{before.body or before.summary}\n\n{article.body}")
+        more = self.matcher.match(fuller)
+        return (fuller, more) if len(more) > len(matches) else (article, matches)
 
     async def _parse(self, fetched: Fetched) -> Feed:
         return await self.sandbox.run(

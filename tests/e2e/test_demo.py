@@ -1,0 +1,203 @@
+"""`make demo` is a promise: two weeks of the whole program, and what comes out is what a careful reader would file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import storage as store
+from monitor.demo.content import load
+from monitor.demo.newsroom import START
+from monitor.model import Article, Cadence, Delivery, DeliveryState, Notice, Source, Subscription, TextFrom
+
+ACCEPTANCE = "Opioid tolerance and pain hypersensitivity associated with mTOR activation"
+SOUND = {"sample-xpress", "sample-daily", "sample-journal"}
+BROKEN = {  # what an admin must read beside each
+    "bulletin-html": "challenge page",
+    "bulletin-missing": "404",
+    "bulletin-gone": "410",
+    "bulletin-error": "500",
+    "bulletin-dropped": "stopped in the middle",
+    "sample-busy": "429",
+    "sample-slow": "no complete answer",
+}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """The demo's own words, what it stored, and what its mail server got."""
+
+    said: dict[str, Any]
+    sources: dict[str, Source]
+    articles: list[Article]
+    topics_of: dict[str, set[str]]  # slugs, by the article's title
+    deliveries: list[Delivery]
+    items: dict[int, tuple[int, ...]]  # article ids, by delivery
+    subscriptions: dict[str, Subscription]
+    notices: list[Notice]
+    mails: list[EmailMessage]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    out = tmp_path_factory.mktemp("demo") / "out"
+    command = [sys.executable, "-m", "monitor.demo", "--out", str(out), "--json"]
+
+    finished = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=110)
+
+    assert finished.returncode == 0, finished.stderr
+    said = json.loads(finished.stdout)
+    mails = [
+        message_from_bytes(path.read_bytes(), policy=policy.default) for path in sorted((out / "mail").glob("*.eml"))
+    ]
+    return asyncio.run(_look(said, f"sqlite:///{out}/data/monitor.db", mails))
+
+
+async def _look(said: dict[str, Any], url: str, mails: list[EmailMessage]) -> Ran:
+    async with store.Storage.open(url) as storage:
+        topics_of: dict[str, set[str]] = {}
+        for topic in await storage.topics.list():
+            for found in await storage.topics.matches(topic.id, limit=1000):
+                topics_of.setdefault(found.article.title, set()).add(topic.slug)
+        deliveries = await storage.outbox.list(limit=1000)
+        subscriptions = {
+            reader.email: (await storage.readers.subscriptions(reader.id))[0] for reader in await storage.readers.list()
+        }
+        return Ran(
+            said=said,
+            sources={source.slug: source for source in await storage.sources.list()},
+            articles=await storage.articles.recent(limit=1000),
+            topics_of=topics_of,
+            deliveries=deliveries,
+            items={one.id: (await storage.outbox.digest(one.id)).article_ids for one in deliveries},
+            subscriptions=subscriptions,
+            notices=await storage.notices.open(),
+            mails=mails,
+        )
+
+
+def _plain(mail: EmailMessage) -> str:
+    part = mail.get_body(("plain",))
+    assert part is not None
+    return " ".join(part.get_content().split())
+
+
+def _html(mail: EmailMessage) -> str:
+    part = mail.get_body(("html",))
+    assert part is not None
+    return " ".join(part.get_content().split())
+
+
+def test_the_acceptance_article_is_read_whole_and_stored_once(ran: Ran) -> None:
+    found = [article for article in ran.articles if article.title == ACCEPTANCE]
+
+    assert len(found) == 1
+    article = found[0]
+    assert article.doi == "10.1172/JCI70236"
+    assert article.text_from is TextFrom.PAGE
+    assert article.provider == "Journal of Clinical Investigation"
+    assert article.published is not None
+    assert article.published.date().isoformat() == "2014-01-02"
+    assert "(2014, January 2)" in article.citation
+    assert article.citation.endswith(".html")
+    assert article.copyright
+    assert {"opioid-tolerance", "mtor"} <= ran.topics_of[ACCEPTANCE]
+
+
+def test_the_acceptance_article_stands_in_the_weekly_digest_with_its_doi_and_citation(ran: Ran) -> None:
+    ada = [mail for mail in ran.mails if mail["To"].addresses[0].addr_spec == "ada@example.org"]
+    holding = [mail for mail in ada if ACCEPTANCE in _plain(mail)]
+
+    assert len(holding) == 1
+    assert "https://doi.org/10.1172/JCI70236" in _plain(holding[0])
+    assert 'href="https://doi.org/10.1172/JCI70236"' in _html(holding[0])
+    assert "(2014, January 2)" in _plain(holding[0])
+    assert "(2014, January 2)" in _html(holding[0])
+    assert ran.subscriptions["ada@example.org"].cadence is Cadence.WEEKLY
+
+
+def test_every_article_is_under_the_topics_that_a_careful_reader_would_file_it_under(ran: Ran) -> None:
+    truth = {article.title: set(article.topics) for article in load(START)}
+    stored = {article.title for article in ran.articles}
+
+    wrong = {title: (ran.topics_of.get(title, set()), truth[title]) for title in stored & truth.keys()}
+
+    assert {title: pair for title, pair in wrong.items() if pair[0] != pair[1]} == {}
+    assert stored <= truth.keys()
+
+
+def test_every_article_of_a_sound_feed_is_stored_once(ran: Ran) -> None:
+    last_visit = START + timedelta(days=14, hours=18)
+    sites = {slug.removeprefix("sample-") for slug in SOUND}
+    wanted = Counter(a.title for a in load(START) if a.site in sites and a.appears_at <= last_visit)
+
+    stored = Counter(article.title for article in ran.articles if article.source_slug in SOUND)
+
+    assert stored == wanted
+    assert ran.said["articles"] == len(ran.articles)
+
+
+def test_every_broken_source_is_named_with_its_reason_and_hurts_no_other(ran: Ran) -> None:
+    for slug in SOUND:
+        assert (ran.sources[slug].failures, ran.sources[slug].last_error) == (0, "")
+    for slug, words in BROKEN.items():
+        assert words in ran.sources[slug].last_error, slug
+    assert not ran.sources["bulletin-gone"].active
+    told = {notice.subject.removeprefix("source:") for notice in ran.notices}
+    assert told >= BROKEN.keys()
+
+
+def test_each_reader_got_every_digest_that_their_calendar_asks_for(ran: Ran) -> None:
+    sent = Counter(str(delivery.message.recipient) for delivery in ran.deliveries)
+    arrived = Counter(mail["To"].addresses[0].addr_spec for mail in ran.mails)
+
+    assert {delivery.state for delivery in ran.deliveries} == {DeliveryState.ACCEPTED}
+    assert arrived == sent
+    # three Mondays come in fifteen days from Monday to Monday; in Shanghai the first one's morning was over
+    assert (sent["ada@example.org"], sent["chen@example.org"]) == (3, 2)
+    assert 2 <= sent["ben@example.org"] <= 14  # daily, but never without news
+    assert Counter(ran.said["mails"]) == arrived
+
+
+def test_each_subscription_and_period_has_one_digest_and_each_message_its_own_id(ran: Ran) -> None:
+    periods = Counter((delivery.subscription_id, delivery.period_key) for delivery in ran.deliveries)
+    ids = Counter(mail["Message-ID"] for mail in ran.mails)
+
+    assert set(periods.values()) == {1}
+    assert set(ids.values()) == {1}
+    assert set(ids) == {delivery.message.message_id for delivery in ran.deliveries}
+
+
+def test_every_matched_article_reached_each_of_its_readers_exactly_once(ran: Ran) -> None:
+    slugs_by_topic = {  # topics were imported in their file's order
+        "ada@example.org": set().union(*ran.topics_of.values()),
+        "ben@example.org": {"opioid-tolerance", "mtor"},
+        "chen@example.org": {"opioid-tolerance", "mtor"},
+    }
+    title_of = {article.id: article.title for article in ran.articles}
+    for email, topics in slugs_by_topic.items():
+        sent = Counter(
+            title_of[number]
+            for delivery in ran.deliveries
+            if delivery.message.recipient == email
+            for number in ran.items[delivery.id]
+        )
+        twice = {title for title, count in sent.items() if count > 1}
+        wanted = {title for title, slugs in ran.topics_of.items() if slugs & topics}
+
+        assert twice == set(), email
+        assert sent.keys() <= wanted, email
+        last = max(d.queued_at for d in ran.deliveries if d.message.recipient == email)
+        before_last = {a.title for a in ran.articles if a.stored_at is not None and a.stored_at < last}
+        assert wanted & before_last <= sent.keys(), email
