@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import socket
+import ssl
 import struct
 import time
 import zlib
@@ -41,8 +42,8 @@ class HostileHttp:
         return f"http://{self.place}{path}"
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[HostileHttp]:
-        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, limit=1 << 20)
+    async def running(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[HostileHttp]:
+        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, limit=1 << 20, ssl=tls)
         self.port = server.sockets[0].getsockname()[1]
         self._tasks: set[asyncio.Task[None]] = set()
         try:

@@ -152,7 +152,7 @@ def check_url(url: str, allow: frozenset[str] = frozenset()) -> Target:
         raise FetchRefused(url, f"port {port} does not exist")
     if ":" not in host:
         _check_name(url, host)
-    target = Target(str(parsed.copy_with(fragment=None)), scheme, host, port)
+    target = Target(str(parsed.copy_with(fragment=None) if "#" in url else parsed), scheme, host, port)
     if target.authority in allow:
         return target
     if port not in PORTS.values():

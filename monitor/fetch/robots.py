@@ -43,6 +43,9 @@ class Robots:
         self._read = read
         self._copies: OrderedDict[str, Copy] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._copies)
+
     async def check(self, target: Target) -> float:
         """Seconds to keep between two requests (0: no wish). Raises FetchRefused where the page is not for robots.
 
