@@ -62,9 +62,16 @@ def snippet(article: Article, match: Match) -> Snippet:
 
 
 def _spans(text: str, spans: Iterable[Span], field: Field) -> list[Span]:
-    """The spans of one field that really lie in its text, in order."""
+    """The spans of one field that really lie in its text, in order, none inside another.
+
+    A topic that asks for "opioid tolerance" and for opioid NEAR tolerance finds the same words three times.
+    """
     inside = (span for span in spans if span.field is field and 0 <= span.start < span.end <= len(text))
-    return sorted(inside, key=lambda span: (span.start, -span.end))[:MAX_SPANS]
+    outer: list[Span] = []
+    for span in sorted(inside, key=lambda span: (span.start, -span.end))[:MAX_SPANS]:
+        if not outer or span.start >= outer[-1].end:
+            outer.append(span)
+    return outer
 
 
 def _densest(spans: Sequence[Span]) -> Span:
@@ -111,7 +118,7 @@ def _pieces(text: str, spans: Sequence[Span], start: int, stop: int) -> Snippet:
     for span in spans:
         if span.end > stop:
             break
-        if span.start < at:  # before the window, or inside the hit before
+        if span.start < at:  # before the window
             continue
         pieces.append((text[at : span.start], False))
         pieces.append((text[span.start : span.end], True))

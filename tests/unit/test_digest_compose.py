@@ -23,7 +23,8 @@ from digest_samples import (
 from monitor.digest import learn
 from monitor.digest.excerpt import reasons, snippet, tidy
 from monitor.digest.rank import OLDEST, best_first, recency, shares
-from monitor.model import Article, Cadence, Digest, Field, Found, Label, Match, Span, Verdict
+from monitor.match import Matcher
+from monitor.model import Article, Cadence, Digest, Field, Found, Label, Match, Span, Topic, Verdict
 
 
 def article(number: int, **changes: object) -> Article:
@@ -251,6 +252,19 @@ def test_an_article_called_not_relevant_stands_last_unless_the_judgement_was_tak
 def test_the_reason_names_terms_in_the_articles_own_words_and_a_title_term_once():
     assert reasons(ACCEPTANCE, match(ACCEPTANCE, 2, 1.0)) == ("*mTOR* in title",)
     assert reasons(ACCEPTANCE, match(ACCEPTANCE, 1, 1.0)) == ("*Opioid tolerance* in title", "*morphine* in text")
+
+
+def test_what_the_real_matcher_finds_thrice_is_named_and_marked_once():
+    topic = Topic(
+        id=1, slug="o", name="O", query='"opioid tolerance" OR (opioid* NEAR/5 (tolerance OR hyperalgesia)) OR morphine'
+    )
+    matcher = Matcher()
+    matcher.add(topic)
+
+    (hit,) = matcher.match(ACCEPTANCE)
+
+    assert reasons(ACCEPTANCE, hit) == ("*Opioid tolerance* in title", "*morphine* in text")
+    assert [text for text, is_hit in snippet(ACCEPTANCE, hit) if is_hit] == ["opioid tolerance", "morphine"]
 
 
 def test_the_reason_shows_what_a_wildcard_found():
