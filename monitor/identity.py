@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from urllib.parse import unquote, urlsplit
 
+_MAX_URL = 8_000  # browsers and servers end there
 _MAX_KEY_BYTES = 1_000  # a PostgreSQL index row ends at 2,704
 
 # --- addresses ------------------------------------------------------------------------------------------------
@@ -42,6 +43,7 @@ _HEX = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNSAFE = re.compile(r"[^!-~]|[\"<>\\^`{|}]")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _INDEX = re.compile(r"/(?:index\.(?:html?|php|aspx?|jsp)|default\.aspx?)$", re.IGNORECASE)
+_HOST = re.compile(r"[a-z0-9._-]+")
 _BLANKS = re.compile(r"[\x00-\x20\x7f]+")
 
 
@@ -88,6 +90,8 @@ def same_site(one: str, other: str) -> bool:
 
 def _split(url: str) -> tuple[str, str, str, list[str]] | None:
     """Scheme, host with a port that is not the default, path, and the parameters that are no trackers."""
+    if len(url) > _MAX_URL:
+        return None
     try:
         parts = urlsplit(_BLANKS.sub("", url))
         scheme, host, port = parts.scheme.lower(), (parts.hostname or "").rstrip("."), parts.port
@@ -130,9 +134,10 @@ def _ascii_host(host: str) -> str:
     if host.isascii():
         return host.lower()
     try:
-        return host.encode("idna").decode("ascii").lower()
+        encoded = host.encode("idna").decode("ascii").lower()
     except UnicodeError:
         return host.lower()
+    return encoded if _HOST.fullmatch(encoded) else host.lower()
 
 
 def _without_variant(host: str) -> str:

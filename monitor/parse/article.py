@@ -14,7 +14,7 @@ from monitor.model import Article, Entry, Feed, TextFrom
 from monitor.parse.body import SHORT, page_text
 from monitor.parse.entry import language_code
 from monitor.parse.metadata import Metadata, read_metadata
-from monitor.parse.page import Extract, Page, inner_text, read_page
+from monitor.parse.page import Extract, Page, inner_text, pruned, read_page
 from monitor.parse.plain import MAX_TEXT, clean, plain_paragraphs
 from monitor.parse.publishers import extract_by_adapter
 from monitor.parse.wrong import blocking_page
@@ -132,7 +132,8 @@ def _guessed_date(page: Page) -> datetime | None:
     from htmldate import find_date
 
     try:
-        day = find_date(page.tree, url=page.url, extensive_search=False, original_date=True, max_date="2050-12-31")
+        tree = pruned(page.tree, ("ol", "aside", "footer", "nav"))  # dates of references and teasers
+        day = find_date(tree, url=page.url, extensive_search=False, original_date=True, max_date="2050-12-31")
         return datetime.fromisoformat(day).replace(tzinfo=UTC) if day else None
     except Exception:  # third-party heuristics on a stranger's page; no date is a good answer
         return None

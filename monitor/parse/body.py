@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from lxml import etree
 
-from monitor.parse.page import Page, inner_text, is_heavy, pruned
+from monitor.parse.page import MAX_ELEMENTS, Page, inner_text, is_heavy, pruned
 from monitor.parse.plain import MAX_TEXT, join_paragraphs
 
 SHORT = 250  # characters: less than this is a teaser or a failure
@@ -57,7 +58,8 @@ def simple_text(tree: etree._Element) -> str:
     """The paragraphs with more words than links in the part of the page that holds most of them. One linear pass."""
     scores: dict[etree._Element, int] = {}
     paragraphs: list[tuple[etree._Element | None, str]] = []
-    for element in pruned(tree, ("nav", "footer", "aside", "form")).iter("p", "h2", "h3", "li", "blockquote", "pre"):
+    blocks = pruned(tree, ("nav", "footer", "aside", "form")).iter("p", "h2", "h3", "li", "blockquote", "pre")
+    for element in islice(blocks, MAX_ELEMENTS):
         line = inner_text(element)[:MAX_TEXT]
         linked = sum(len(inner_text(link)) for link in element.iter("a"))
         if len(line) < 25 or linked * 2 > len(line) or any(child.tag in _BLOCKS for child in element):

@@ -35,8 +35,10 @@ def decode(body: bytes, content_type: str = "") -> str:
     for mark, charset in _BOMS:
         if body.startswith(mark):
             return body[len(mark) :].decode(charset, "replace")
-    if b"\x00" in body[:4]:  # UTF-16 without a mark: "<" and a NUL
-        return body.decode("utf-16-be" if body[:1] == b"\x00" else "utf-16-le", "replace")
+    if body[1:4:2] == b"\x00\x00" and body[0]:  # UTF-16 without a mark: every other byte is NUL
+        return body.decode("utf-16-le", "replace")
+    if body[:4:2] == b"\x00\x00" and body[1]:
+        return body.decode("utf-16-be", "replace")
     declared = _codec_of(_IN_DOCUMENT.search(body[:_HEAD]))
     if declared.startswith("iso2022") and b"\x1b" in body:  # seven-bit, so it would pass as UTF-8
         return body.decode(declared, "replace")
@@ -74,7 +76,7 @@ def _codec_of(found: re.Match[str] | re.Match[bytes] | None) -> str:
     label = found.group(1)
     try:
         name = codecs.lookup(label if isinstance(label, str) else label.decode("ascii", "replace")).name
-        b"".decode(name)
+        b"a".decode(name, "ignore")  # raises for what is no character set
     except (LookupError, UnicodeError, ValueError):
         return ""
     return "" if name in _NO_CHARSETS else _WIDER.get(name, name)

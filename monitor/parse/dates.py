@@ -66,7 +66,7 @@ _ZONES = {
 }
 _CLOCK = (
     r"(?:(?:[T,\s]|\s-|\sat|\sum|\sà)\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d{1,9})?)?"
-    r"\s*(?P<half>[AaPp]\.?[Mm]\b)?\s*(?:\(?(?P<zone>(?:GMT|UTC)?[+-]\d{1,2}:?\d{2}|[A-Za-z]{1,5})\b)?)?"
+    r"\s*(?P<half>[AaPp]\.?[Mm]\b)?\s*(?:\(?(?P<zone>(?:GMT|UTC)?[+-]\d{1,2}(?::?\d{2})?|[A-Za-z]{1,5})\b)?)?"
 )
 _WEEKDAY = r"(?:[^\W\d]{2,12}\.?,?\s+)?"
 _PATTERNS = tuple(
@@ -81,7 +81,7 @@ _PATTERNS = tuple(
         _WEEKDAY + r"(?P<name>[^\W\d]{3,12})\.?\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?,?\s+(?P<year>\d{4})(?!\d)",
         r"(?P<year>\d{4}),?\s+(?P<name>[^\W\d]{3,12})\.?(?:\s+(?P<day>\d{1,2})(?!\d))?",
         _WEEKDAY + r"(?P<name>[^\W\d]{3,12})\.?,?\s+(?P<year>\d{4})(?!\d)",
-        _WEEKDAY + r"(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4})(?!\d)",
+        _WEEKDAY + r"(?P<us>)(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4})(?!\d)",
         r"(?P<day>\d{1,2})\.\s?(?P<month>\d{1,2})\.\s?(?P<year>\d{4})(?!\d)",
     )
 )
@@ -110,7 +110,7 @@ def _moment(parts: dict[str, str | None]) -> datetime | None:
     day = int(parts["day"] or 1) if "day" in parts else 1
     if month is None:
         return None
-    if month > 12 >= day:  # 25/09/2025 where 09/25/2025 is usual
+    if "us" in parts and month > 12 >= day:  # 25/09/2025 where 09/25/2025 is usual
         month, day = day, month
     year = int(parts["year"] or 0)
     if len(parts["year"] or "") == 2:
@@ -137,7 +137,7 @@ def _offset(zone: str) -> int:
     digits = zone.removeprefix("gmt").removeprefix("utc").replace(":", "")
     if digits[:1] not in ("+", "-"):
         return 0
-    number = digits[1:].rjust(4, "0")
+    number = digits[1:] if len(digits) > 3 else f"{digits[1:]}00"  # "GMT+2"
     minutes = int(number[:-2]) * 60 + int(number[-2:])
     if minutes > 14 * 60:
         return 0

@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 from lxml import etree
 
-from monitor.identity import doi_in_url, find_doi
+from monitor.identity import doi_in_url, find_doi, host_of
 from monitor.model import Entry
 from monitor.parse.authors import author_names
 from monitor.parse.dates import parse_date
@@ -154,7 +154,7 @@ def resolved(link: str, base: str) -> str:
             return ""
         if not link.lower().startswith(("http://", "https://")):
             return ""
-    return link if len(link) <= MAX_URL else ""
+    return link if len(link) <= MAX_URL and host_of(link) else ""
 
 
 def bounded_guid(guid: str) -> str:

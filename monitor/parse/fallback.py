@@ -79,7 +79,7 @@ def _entry(item: Any, base: str, language: str) -> Entry:
 
 
 def _string(item: Any, name: str) -> str:
-    value = item.get(name)
+    value = dict.get(item, name)  # its own get() answers "published" for "updated", with a warning
     return value if isinstance(value, str) else ""
 
 

@@ -70,6 +70,7 @@ class _Reading:
         self.url = url
         self.limit = limit
         self.entries: list[Entry] = []
+        self.seen = 0
         self.dropped = 0
         self.cut_off = False
         self.head: FeedHead | None = None
@@ -108,7 +109,8 @@ class _Reading:
         parent = item.getparent()
         if parent is None or short_tag(parent.tag) not in _PARENTS:
             return
-        if len(self.entries) >= self.limit:
+        self.seen += 1
+        if self.seen > self.limit:
             self.dropped += 1
         else:
             if self.head is None:

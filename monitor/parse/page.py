@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import islice
 from typing import Any, cast
 
 import lxml.html
@@ -21,7 +22,8 @@ from monitor.parse.charset import decode
 from monitor.parse.plain import clean, unescape
 
 MAX_PAGE = 4_000_000  # characters of markup; the rest is cut
-MAX_ELEMENTS = 30_000  # in what heavy tools are given
+MAX_ELEMENTS = 15_000  # in what heavy tools are given
+MAX_SOUP = 5_000  # elements in a BeautifulSoup
 _MAX_ATTRIBUTES = 1_000  # in one tag; libxml2 takes quadratic time over them (200,000: more than a minute)
 _MAX_VALUES = 500  # of one name
 
@@ -89,9 +91,11 @@ class Page:
         return pruned(self.tree if body is None else body, _NO_TEXT)
 
     def soup_of(self, element: etree._Element) -> BeautifulSoup:
-        """A BeautifulSoup of one element, pruned like `soup`."""
-        markup = etree.tostring(pruned(element, _NO_TEXT + _FURNITURE), encoding="unicode", method="html")
-        return BeautifulSoup(markup, "lxml")
+        """A BeautifulSoup of one element, pruned like `soup`. Raises ValueError for more than 5,000 elements."""
+        kept = pruned(element, _NO_TEXT + _FURNITURE)
+        if is_heavy(kept, MAX_SOUP):
+            raise ValueError(f"more than {MAX_SOUP} elements")  # a selector costs about 15 µs for each
+        return BeautifulSoup(etree.tostring(kept, encoding="unicode", method="html"), "lxml")
 
     def first(self, path: str) -> etree._Element | None:
         """The first element that an XPath expression finds."""
@@ -144,9 +148,9 @@ def pruned(element: etree._Element, tags: tuple[str, ...]) -> etree._Element:
     return kept
 
 
-def is_heavy(tree: etree._Element) -> bool:
+def is_heavy(tree: etree._Element, limit: int = MAX_ELEMENTS) -> bool:
     """More elements than tools may be given whose time is not linear."""
-    return sum(1 for _ in zip(tree.iter(), range(MAX_ELEMENTS + 1), strict=False)) > MAX_ELEMENTS
+    return next(islice(tree.iter(), limit, None), None) is not None
 
 
 def _without_attribute_floods(text: str) -> str:

@@ -67,9 +67,9 @@ def _reference(found: re.Match[str]) -> str:
 def _with_prefixes(text: str, root: str) -> str:
     """Declare at the root every prefix that is used and never declared."""
     used = dict.fromkeys(_PREFIX.findall(text)) | dict.fromkeys(_ATTRIBUTE_PREFIX.findall(text))
-    missing = [name for name in used if name not in ("xml", "xmlns") and name not in set(_DECLARED.findall(text))]
+    missing = used.keys() - {"xml", "xmlns", *_DECLARED.findall(text)}
     start = text.find(root) + len(root)
     spaces = "".join(
-        f' xmlns:{name}="{KNOWN_PREFIXES.get(name.lower(), f"urn:{name}")}"' for name in missing[:_MAX_PREFIXES]
+        f' xmlns:{name}="{KNOWN_PREFIXES.get(name.lower(), f"urn:{name}")}"' for name in sorted(missing)[:_MAX_PREFIXES]
     )
     return text[:start] + spaces + text[start:]

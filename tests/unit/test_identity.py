@@ -83,7 +83,9 @@ def test_the_address_to_show_keeps_what_a_server_may_need() -> None:
     assert canonical_url(given_url) == "https://www.example.org/b/index.html?b=2&a=1"
 
 
-@pytest.mark.parametrize("url", ["", "http://[::1", "http://a:99999999/", "mailto:a@b", "javascript:alert(1)", "http://℀.com/", "//x"])
+@pytest.mark.parametrize(
+    "url", ["", "http://[::1", "http://a:99999999/", "mailto:a@b", "javascript:alert(1)", "http://℀.com/", "//x"]
+)
 def test_what_is_no_web_address_comes_back_as_it_is(url: str) -> None:
     assert canonical_url(url) == url
 
@@ -154,7 +156,10 @@ def test_a_version_is_cut_from_preprints_only() -> None:
         ("https://www.medrxiv.org/content/10.64898/2026.03.01.26300001v2.full", "10.64898/2026.03.01.26300001"),
         ("https://onlinelibrary.wiley.com/doi/full/10.1111/abc.12345?af=R", "10.1111/abc.12345"),
         ("https://link.springer.com/article/10.1007/s00125-026-1/fulltext.html", "10.1007/s00125-026-1"),
-        ("https://journals.plos.org/plosmedicine/article?id=10.1371/journal.pmed.1003583", "10.1371/journal.pmed.1003583"),
+        (
+            "https://journals.plos.org/plosmedicine/article?id=10.1371/journal.pmed.1003583",
+            "10.1371/journal.pmed.1003583",
+        ),
         ("https://doi.org/10.1016%2Fj.cell.2026.01.001", "10.1016/j.cell.2026.01.001"),
         ("https://medicalxpress.com/news/2026-10-a-b.html", ""),
         ("https://example.org/10.10/x", ""),
@@ -180,7 +185,11 @@ def key(**values: object) -> str:
 
 
 def test_an_article_is_known_by_its_doi_before_its_address() -> None:
-    assert key(url="https://a.org/1", doi="10.1172/JCI70236") == "doi:10.1172/jci70236" == key(url="https://b.org/2", doi="doi:10.1172/jci70236")
+    assert (
+        key(url="https://a.org/1", doi="10.1172/JCI70236")
+        == "doi:10.1172/jci70236"
+        == key(url="https://b.org/2", doi="doi:10.1172/jci70236")
+    )
 
 
 def test_versions_of_one_preprint_are_one_article() -> None:
@@ -198,8 +207,12 @@ def test_an_id_holds_within_its_provider_only() -> None:
 def test_without_any_address_title_provider_and_day_tell_articles_apart() -> None:
     day = datetime(2026, 11, 24, 8, tzinfo=UTC)
 
-    assert key(title="Über  Naps!", provider="A", published=day) == key(title="uber naps", provider="a", published=day.replace(hour=20))
-    assert key(title="Naps", provider="A", published=day) != key(title="Naps", provider="A", published=day.replace(day=25))
+    assert key(title="Über  Naps!", provider="A", published=day) == key(
+        title="uber naps", provider="a", published=day.replace(hour=20)
+    )
+    assert key(title="Naps", provider="A", published=day) != key(
+        title="Naps", provider="A", published=day.replace(day=25)
+    )
     assert key(title="Naps", provider="A", published=day) != key(title="Naps", provider="B", published=day)
 
 

@@ -84,7 +84,9 @@ def test_the_reported_papers_doi_is_not_the_storys_own() -> None:
 
 def test_a_captions_doi_counts_only_where_there_is_no_other() -> None:
     page = saved("science_x_2014")
-    without = page.replace(b'<a data-doi="1" href="http://dx.doi.org/10.1172/JCI70236" target="_blank">DOI: 10.1172/JCI70236</a>', b"")
+    without = page.replace(
+        b'<a data-doi="1" href="http://dx.doi.org/10.1172/JCI70236" target="_blank">DOI: 10.1172/JCI70236</a>', b""
+    )
 
     assert page.index(b"10.5555/CAPTION.1") < page.index(b"10.1172/JCI70236")
     assert parse_article(page, url=OPIOID).doi == "10.1172/JCI70236"
@@ -107,7 +109,13 @@ def test_press_contacts_are_not_stored() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["https://phys.org/x", "https://m.phys.org/x", "https://lofi.phys.org/x", "https://techxplore.com/x.amp", "http://www.medicalxpress.com/"],
+    [
+        "https://phys.org/x",
+        "https://m.phys.org/x",
+        "https://lofi.phys.org/x",
+        "https://techxplore.com/x.amp",
+        "http://www.medicalxpress.com/",
+    ],
 )
 def test_science_x_is_known_by_its_hosts(url: str) -> None:
     adapter = adapter_for(read_page(b"<p>x", url=url))
@@ -116,7 +124,9 @@ def test_science_x_is_known_by_its_hosts(url: str) -> None:
     assert adapter.name == "science_x"
 
 
-@pytest.mark.parametrize("url", ["https://notphys.org/x", "https://phys.org.evil.example/x", "https://example.org/phys.org"])
+@pytest.mark.parametrize(
+    "url", ["https://notphys.org/x", "https://phys.org.evil.example/x", "https://example.org/phys.org"]
+)
 def test_a_host_that_only_looks_like_a_publisher_is_none(url: str) -> None:
     assert adapter_for(read_page(b"<p>x", url=url)) is None
 
@@ -141,4 +151,6 @@ def test_a_redesigned_page_still_gives_its_text() -> None:
 
 
 def test_each_adapter_has_a_saved_page() -> None:
-    assert {adapter.name for adapter in ADAPTERS} <= {name.removesuffix("_2014").removesuffix("_2026") for name in NAMES}
+    assert {adapter.name for adapter in ADAPTERS} <= {
+        name.removesuffix("_2014").removesuffix("_2026") for name in NAMES
+    }

@@ -43,7 +43,10 @@ _SITES = re.compile(r"\s*,\s*(medical xpress|phys\.org|tech xplore|science x)\s*
 
 
 def recognises(page: Page) -> bool:
-    return page.first("//article[contains(@class, 'news-article')]//*[contains(@class, 'article-main')]") is not None
+    return (
+        "article-main" in page.text
+        and page.first("//article[contains(@class, 'news-article')]//*[contains(@class, 'article-main')]") is not None
+    )
 
 
 def extract(page: Page) -> Extract:

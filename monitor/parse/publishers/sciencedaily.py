@@ -23,7 +23,11 @@ _LINES = (
 
 
 def recognises(page: Page) -> bool:
-    return page.first("//*[@id='story_text']") is not None and page.first("//dd[@id='date_posted']") is not None
+    return (
+        "story_text" in page.text
+        and page.first("//*[@id='story_text']") is not None
+        and page.first("//dd[@id='date_posted']") is not None
+    )
 
 
 def extract(page: Page) -> Extract:
