@@ -243,6 +243,10 @@ _IRREGULAR = {
     "genera": "genus", "corpora": "corpus", "femora": "femur", "viscera": "viscus", "irides": "iris",
     "calves": "calf", "halves": "half", "shoes": "shoe", "penes": "penis", "pelves": "pelvis",
 }  # fmt: skip
+_IRREGULAR |= {f"{acronym}s": acronym for acronym in (  # not of the kind of pelvis
+    "ssri", "snri", "ppi", "uti", "sti", "mri", "tki", "ici", "hai", "ssi", "tbi", "sci", "bci", "maoi", "acei", "arni",
+    "nrti", "nnrti", "cdi", "pci", "pi", "ai",
+)}  # fmt: skip
 _UNCHANGED = frozenset({
     "news", "series", "species", "diabetes", "herpes", "rabies", "scabies", "caries", "facies", "measles", "mumps",
     "lens", "pancreas", "atlas", "bias", "alias", "canvas", "chaos", "biceps", "triceps", "quadriceps", "forceps",
@@ -253,9 +257,6 @@ _SUFFIXES = (
     ("ches", "ch"), ("shes", "sh"), ("oes", "o"), ("ae", "a"), ("ss", "ss"), ("us", "us"), ("is", "is"), ("s", ""),
     ("se", "s"), ("xe", "x"), ("che", "ch"), ("she", "sh"),
 )  # fmt: skip
-_PLURALS: dict[str, list[str]] = {}
-for _plural, _singular in _IRREGULAR.items():
-    _PLURALS.setdefault(_singular, []).append(_plural)
 
 
 def stem(token: str) -> str:
@@ -272,6 +273,10 @@ def stem(token: str) -> str:
     return token
 
 
+_IRREGULAR = {plural: stem(singular) for plural, singular in _IRREGULAR.items()}  # mice meets mouse at mous
+_PLURALS: dict[str, list[str]] = {}
+for _plural, _singular in _IRREGULAR.items():
+    _PLURALS.setdefault(_singular, []).append(_plural)
 _ENDINGS: dict[str, list[str]] = {}
 for _suffix, _ending in _SUFFIXES:
     _ENDINGS.setdefault(_ending, []).append(_suffix)

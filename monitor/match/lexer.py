@@ -47,7 +47,7 @@ _LEXEME = re.compile(
     | (?P<or>\|\|?)
     | (?P<not>[!\-−–](?=[^\s\-]))
     | (?P<tag>\[(?P<tagname>[^\[\]]*)(?P<tagend>\]?))
-    | (?P<field>(?P<fieldname>[A-Za-z]+):\s*(?=\S))
+    | (?P<field>(?P<fieldname>[A-Za-z]+):(?!//))
     | (?P<phrase>(?P<exact>=?)[{_QUOTES}](?P<inner>[^{_QUOTES}]*)(?P<closed>[{_QUOTES}]?)(?P<star>\*?))
     | (?P<word>[^\s()\[\]{_QUOTES}|]+)
     | (?P<stray>.)

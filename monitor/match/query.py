@@ -130,10 +130,11 @@ class _Parser:
         joined: list[tuple[Lexeme, Query]] = []
         while self.peek().kind not in (Kind.END, Kind.CLOSE):
             operator = self.operator(first=not joined)
+            told = len(self.problems)
             unit = self.unit(depth)
             if unit is not None:
                 joined.append((operator, unit))
-            elif operator.kind is not Kind.END and self.peek().kind in (Kind.END, Kind.CLOSE):
+            elif operator.kind is not Kind.END and len(self.problems) == told:
                 message = f"{operator.text} needs a term on its right"
                 self.problem("missing-term", message, "add one, or remove it", operator.start, operator.end)
         return self.build(joined) if joined else None
@@ -166,10 +167,20 @@ class _Parser:
             self.problem("only-not", message, "add what you look for before NOT", start, joined[-1][1].end)
             return None
         self.check_joints(joined)
+        self.check_duplicates([unit for _, unit in joined])
         kinds = {operator.kind for operator, _ in wanted[1:]}
         units = [unit for _, unit in wanted]
         core = _joined(Or if Kind.OR in kinds else And, units)
         return _joined(And, [core, *(Not(part=part, start=part.start, end=part.end) for part in unwanted)])
+
+    def check_duplicates(self, units: list[Query]) -> None:
+        seen: set[tuple[str, str, bool, bool]] = set()
+        for unit in units:
+            if isinstance(unit, Term):
+                key = (unit.field, unit.text.lower(), unit.prefix, unit.exact)
+                if key in seen:
+                    self.problem("duplicate-term", f"{unit} stands here twice", "remove one", unit.start, unit.end)
+                seen.add(key)
 
     def check_joints(self, joined: list[tuple[Lexeme, Query]]) -> None:
         """AND and OR in one group, or a joint behind a NOT that could belong to either side."""
@@ -252,7 +263,7 @@ class _Parser:
         if self.peek().kind is Kind.OPEN:
             found = self.parentheses(depth)
         elif self.peek().kind is Kind.TERM:
-            found = self.term(self.peek(), field)
+            found = self.term(self.peek(), field, start)
             self.take()
         elif self.peek().kind is Kind.TAG:
             self.problem("tag-alone", "a tag belongs behind a term", "write term[ti]", *self.take())
@@ -262,9 +273,11 @@ class _Parser:
         while self.peek().kind is Kind.TAG and found is not None:
             found = self.tagged(found, self.peek())
             self.take()
-        if found is not None and field is not None and not (isinstance(found, Term) and found.field == field):
+        if found is None:
+            return None
+        if field is not None and not (isinstance(found, Term) and found.field == field):
             found = self.with_field(found, field)
-        return found
+        return replace(found, start=start, end=self.lexemes[self.at - 1].end)
 
     def parentheses(self, depth: int) -> Query | None:
         start, end = self.take()
@@ -342,7 +355,7 @@ class _Parser:
 
     # --- terms ------------------------------------------------------------------------------------------------
 
-    def term(self, lexeme: Lexeme, field: str | None) -> Query | None:
+    def term(self, lexeme: Lexeme, field: str | None, start: int) -> Query | None:
         self.terms += 1
         if self.terms > MAX_TERMS:
             message = f"the query has more than {MAX_TERMS} terms"
@@ -350,7 +363,7 @@ class _Parser:
             raise _TooMuch
         term = Term(
             text=lexeme.text, field=field or "", prefix=lexeme.prefix, exact=lexeme.exact,
-            start=lexeme.start, end=lexeme.end,
+            start=start, end=lexeme.end,
         )  # fmt: skip
         if field and field not in TEXT_FIELDS:
             return self.particular(replace(term, exact=False))
