@@ -282,11 +282,13 @@ async def cite(request: Request, token: str, style: str = "") -> Response:
 async def view(request: Request, token: str, style: str = "") -> Response:
     """The web view of a digest: exactly what was mailed; or its citations with ?style=ris, bib or json."""
     opened, claim, reader = await _claimed(request, Purpose.VIEW, token)
-    for sent in await opened.monitor.storage.outbox.digests(reader.id, limit=1000):
-        if sent.delivery.subscription_id == claim.subscription_id and sent.delivery.period_key == claim.period_key:
-            break
-    else:
+    outbox = opened.monitor.storage.outbox
+    wanted = (claim.subscription_id, claim.period_key)
+    kept = [sent.delivery for sent in await outbox.digests(reader.id, limit=1000)]
+    number = next((d.id for d in kept if (d.subscription_id, d.period_key) == wanted), None)
+    if number is None:
         raise LinkError("this digest is not kept any more")
+    sent = await outbox.digest(number)
     if style in WRITERS:
         articles = await opened.monitor.storage.articles.get_many(sent.article_ids)
         return _download(articles, style, f"digest-{claim.period_key}")

@@ -1,0 +1,51 @@
+"""Log lines: no secrets, no people's addresses, nothing obeyed that came from outside."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from monitor.digest import Links
+from monitor.logs import JsonLines, Lines, redact
+from monitor.model import Subscriber, Subscription
+
+READER = Subscriber(id=7, email="ada.lovelace@example.org")
+
+
+def record(text: str) -> logging.LogRecord:
+    return logging.LogRecord("monitor", logging.INFO, __file__, 1, "%s", (text,), None)
+
+
+def test_an_address_keeps_one_letter_and_its_domain() -> None:
+    assert redact("bounce for ada.lovelace@example.org now") == "bounce for a***@example.org now"
+
+
+def test_a_url_loses_its_query_which_may_hold_a_key() -> None:
+    assert redact("GET https://api.example/x?api_key=s3cret&term=a failed") == "GET https://api.example/x?… failed"
+
+
+def test_every_kind_of_signed_link_loses_its_token() -> None:
+    links = Links("https://news.example", "secret")
+    urls = [links.unsubscribe(READER, Subscription(id=3, subscriber_id=7, topic_ids=(1,))), links.preferences(READER)]
+    urls += [
+        links.feed(READER),
+        links.cite(5),
+        links.web_view(READER, Subscription(id=3, subscriber_id=7, topic_ids=(1,)), "2026-W48"),
+    ]
+
+    for url in urls:
+        shown = redact(f"opened {url} twice")
+
+        assert shown.endswith("/… twice"), shown
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\x1b[31mb", "a\u2028b", "a\rb"])
+def test_a_line_from_outside_stays_one_line_without_colours(text: str) -> None:
+    plain = Lines().format(record(text))
+    parsed = json.loads(JsonLines().format(record(text)))
+
+    assert len(plain.splitlines()) == 1
+    assert "\x1b" not in plain
+    assert parsed["event"] == text
