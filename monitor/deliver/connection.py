@@ -157,15 +157,14 @@ class Connection:
         transport = cast(asyncio.WriteTransport, protocol.transport)
         answer = asyncio.create_task(protocol.read_response())
         try:
-            await asyncio.sleep(0)  # the reader listens before the first byte goes, so that no early answer is missed
             for chunk in _dot_stuffed(data):
                 if not answer.done():
                     protocol.write(chunk)
                     await _written(transport, answer)
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # a refusal or an end that has arrived is seen before the dot goes
             if not answer.done():
+                protocol.write(b".\r\n")  # raises where the connection is gone: then the dot is not sent
                 progress.step = Step.ANSWER
-                protocol.write(b".\r\n")
             return await answer
         except (aiosmtplib.SMTPException, OSError) as error:
             self.close()
