@@ -257,7 +257,7 @@ def weekly_digest(**changes: object) -> Digest:
     } | changes
     subscriber = values.pop("subscriber", READER)
     subscription = values.pop("subscription", WEEKLY)
-    found = values.pop("found", None) or week_of_news()
+    found = values.pop("found", week_of_news())
     return compose(subscriber, subscription, TOPICS, found, **values)  # type: ignore[arg-type]
 
 

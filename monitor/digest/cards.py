@@ -25,6 +25,7 @@ COLUMNS = 72
 INDENT = "    "
 _SLOT = re.compile("\x00([NRX])\x00")
 _DOI = re.compile(r"10\.\d{4,9}/\S{1,200}")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")
 _EMPHASIS = re.compile(r"\*([^*]+)\*")
 
 
@@ -89,6 +90,7 @@ def _made(item: DigestItem, links: Links) -> Card:
         "url": web_address(article.canonical_url) or web_address(article.url),
         "badges": [tidy(badge, 40) for badge in item.badges],
         "places": _places(article, item.source_name),
+        "language": _foreign(article.language),
         "date": day(article.published) if article.published else "",
         "authors": authors_line(article.authors),
         "snippet": snippet(article, item.match),
@@ -142,6 +144,11 @@ def emphasis(reason: str) -> Snippet:
     """`*term* in title` as (text, is_term) pairs."""
     parts = _EMPHASIS.split(tidy(reason, 400))
     return tuple((part, bool(index % 2)) for index, part in enumerate(parts) if part)
+
+
+def _foreign(language: str) -> str:
+    """The language to read a card in, where it is not the English of the digest around it (BCP 47)."""
+    return language if _LANGUAGE.fullmatch(language) and not language.lower().startswith("en") else ""
 
 
 def _places(article: Article, source_name: str) -> list[str]:

@@ -149,7 +149,7 @@ def _clean(pieces: Iterable[tuple[str, bool]]) -> Snippet:
     return tuple(piece for piece in kept if piece[0])
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def reasons(article: Article, match: Match) -> tuple[str, ...]:
     """Why this matched, in the article's own words: ("*mTOR* in title", "*opioid tolerance* in text").
 

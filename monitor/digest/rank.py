@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from monitor.model import Article, Cadence, Found, Match, Verdict
 
@@ -64,6 +65,7 @@ def learn(judged: Sequence[tuple[Article, Verdict]]) -> TopicFeedback | None:
     return TopicFeedback(labels=len(judged), odds=odds)
 
 
+@lru_cache(maxsize=1024)
 def words_of(article: Article) -> frozenset[str]:
     """The different words that a reader judged by."""
     lead = " ".join(article.body[: LEAD_WORDS * 12].split()[:LEAD_WORDS])

@@ -60,7 +60,7 @@ def test_a_subject_reads_back_exactly_and_its_lines_are_short(subject):
 
 
 @given(ANY_TEXT)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_outside_words_make_one_sound_header(text):
     subject = mime.header_text(text) or "x"
 
@@ -120,7 +120,7 @@ def test_quoted_printable_comes_back_as_the_standard_library_reads_it(content):
 
 
 @given(ANY_TEXT)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_quoted_printable_comes_back_for_any_text(content):
     assert_round_trip(content)
 

@@ -234,7 +234,7 @@ def test_only_plain_web_addresses_become_links(url):
 
     message = render(weekly_digest(found=(replace(found, article=article),)), LETTERHEAD, LINKS)
 
-    assert '<h3 style="margin:0;font:bold 18px/25px' in message.html
+    assert '<h3 dir="auto" style="margin:0;font:bold 18px/25px' in message.html
     assert not lxml_html.document_fromstring(message.html).xpath("//h3/a")
     assert f"{url.strip()}\n" not in part(mail(message), "plain")
 
@@ -300,6 +300,17 @@ def test_cards_made_once_still_carry_each_readers_own_links():
         tokens = re.findall(r"/f/([\w.~-]+)", message.html)
         assert len(tokens) == 18
         assert {LINKS.read(Purpose.FEEDBACK, token).subscriber_id for token in tokens} == {reader.id}
+
+
+def test_a_card_in_another_language_says_so_to_screen_readers():
+    found = many(2)
+    german = replace(found[0], article=replace(found[0].article, language="de-AT", title="Neues zu Semaglutid"))
+    odd = replace(found[1], article=replace(found[1].article, language='de" onload="x'))
+
+    page = lxml_html.document_fromstring(render(weekly_digest(found=(german, odd)), LETTERHEAD, LINKS).html)
+
+    assert page.xpath("//h3[@lang='de-AT']/a/text()") == ["Neues zu Semaglutid"]
+    assert len(page.xpath("//h3[@lang]")) == 1
 
 
 def test_scores_are_never_shown():
