@@ -66,7 +66,11 @@ class Lane(Generic[T]):
         try:
             await self._work(item)
         except Exception:
-            log.exception("%s failed on %r", self.name, item)
+            log.exception("%s failed item=%s", self.name, _name(item))  # not the item: it may hold a whole message
+
+
+def _name(item: object) -> object:
+    return getattr(item, "slug", None) or getattr(item, "id", None) or getattr(item, "url", type(item).__name__)
 
 
 @contextlib.asynccontextmanager

@@ -135,9 +135,9 @@ class Sender:
             text = f"Sending is paused until {self.breaker.open_until:%H:%M} UTC: {self.breaker.reason}."
             await self._tell_of_relay("paused", text)
         elif outcome is Class.OK and self._told:
-            for code in self._told:
+            told, self._told = self._told, set()  # at once: other messages are settled while we wait for the database
+            for code in sorted(told):
                 await self._storage.notices.close(RELAY, code, now)
-            self._told.clear()
 
     async def _tell_of_relay(self, code: str, text: str) -> None:
         self._told.add(code)
