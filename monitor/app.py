@@ -138,15 +138,20 @@ def _monitor(
         now=now,
         horizon=timedelta(days=chosen.digest.horizon_days),
     )
-    secret = _secret(chosen).encode()
+    bounces = Bounces(
+        storage=storage,
+        now=now,
+        secret=_secret(chosen).encode(),
+        domain=letterhead.envelope_sender.rpartition("@")[2],
+    )
     sender = Sender(
         storage=storage,
         mailer=mailer,
         now=now,
         lease=lease,
         breaker=Breaker(),
+        bounces=bounces,
         bounces_to=chosen.digest.bounce_address,
-        secret=secret,
     )
     return Monitor(
         storage=storage,
@@ -155,7 +160,7 @@ def _monitor(
         sender=sender,
         readers=Readers(storage=storage, letterhead=letterhead, links=links, now=now),
         tuning=Tuning(storage=storage, now=now),
-        bounces=Bounces(storage=storage, now=now, secret=secret, domain=letterhead.envelope_sender.rpartition("@")[2]),
+        bounces=bounces,
         mailbox=_mailbox(chosen),
         matcher=matcher,
         now=now,

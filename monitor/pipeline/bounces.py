@@ -40,16 +40,18 @@ class Bounces:
         what = f"{bounce.kind} for delivery {delivery.id}"
         if bounce.kind in HARMLESS:
             return f"{what}: nothing to do"
-        new = await self.storage.outbox.bounced(
-            delivery.id, bounce.kind.value, bounce.status, bounce.diagnostic, self.now()
-        )
+        return f"{what}: {await self.note(delivery, bounce.kind, bounce.status, bounce.diagnostic)}"
+
+    async def note(self, delivery: Delivery, kind: BounceKind, status: str, diagnostic: str) -> str:
+        """Record one bounce, at the relay's door or come back later, and do what follows; what was done, in words."""
+        new = await self.storage.outbox.bounced(delivery.id, kind.value, status, diagnostic, self.now())
         if not new:
-            return f"{what}: known already"
-        log.warning("bounce delivery=%d kind=%s status=%s", delivery.id, bounce.kind, bounce.status)
-        if bounce.kind is BounceKind.POLICY:
-            await self._tell_policy(delivery, bounce)
-            return f"{what}: an admin was told"
-        return f"{what}: {await self._judge(delivery, bounce)}"
+            return "known already"
+        log.warning("bounce delivery=%d kind=%s status=%s", delivery.id, kind, status)
+        if kind is BounceKind.POLICY:
+            await self._tell_policy(delivery, diagnostic)
+            return "an admin was told"
+        return await self._judge(delivery, diagnostic or status)
 
     async def _delivery(self, bounce: Bounce) -> Delivery | None:
         which = bounce.delivery_id or bounce.message_id
@@ -60,7 +62,7 @@ class Bounces:
         except NotFound:
             return None
 
-    async def _judge(self, delivery: Delivery, bounce: Bounce) -> str:
+    async def _judge(self, delivery: Delivery, reason: str) -> str:
         reader = await self.storage.readers.get_by_id(delivery.subscriber_id)
         history = [
             Outcome(delivery_id=number, at=at, kind=BounceKind(kind) if kind else None)
@@ -70,7 +72,7 @@ class Bounces:
             case Judgement.UNSUBSCRIBE:
                 return await self._end(reader, SubscriberState.UNSUBSCRIBED, "called our mail spam")
             case Judgement.SUSPEND:
-                return await self._end(reader, SubscriberState.SUSPENDED, bounce.diagnostic or bounce.status)
+                return await self._end(reader, SubscriberState.SUSPENDED, reason)
             case Judgement.IGNORE:
                 return "noted"
 
@@ -81,7 +83,7 @@ class Bounces:
             await self.storage.notices.raise_once(f"reader:{reader.id}", "bounced", Level.WARNING, text, self.now())
         return f"reader {state.value}"
 
-    async def _tell_policy(self, delivery: Delivery, bounce: Bounce) -> None:
+    async def _tell_policy(self, delivery: Delivery, reason: str) -> None:
         domain = delivery.message.recipient.rpartition("@")[2]
-        text = f"Mail to {domain} is refused by its policy, not for the reader's fault: {bounce.diagnostic}"
+        text = f"Mail to {domain} is refused by its policy, not for the reader's fault: {reason}"
         await self.storage.notices.raise_once(f"domain:{domain}", "policy", Level.ERROR, text, self.now())

@@ -9,14 +9,20 @@ from datetime import datetime, timedelta
 
 from monitor import schedule
 from monitor.deliver import Breaker, Class, Mailer, classify
-from monitor.deliver.bounces import bounce_address
+from monitor.deliver.bounces import BounceKind, bounce_address
 from monitor.errors import DeliveryError, DeliveryInDoubt, DeliveryRefused, NotFound, RelayUnreachable, RelayUnusable
-from monitor.model import Cadence, Delivery, Level, SubscriberState
+from monitor.model import Cadence, Delivery, Level
+from monitor.pipeline.bounces import Bounces
 from monitor.pipeline.lane import kept
 from storage import Storage
 
 log = logging.getLogger(__name__)
 
+BOUNCES = {
+    Class.HARD_BOUNCE: BounceKind.HARD,
+    Class.SOFT_BOUNCE: BounceKind.SOFT,
+    Class.POLICY: BounceKind.POLICY,
+}
 RELAY = "relay"  # the subject of notices about the mail server itself
 
 
@@ -33,14 +39,14 @@ class Sender:
         now: Callable[[], datetime],
         lease: timedelta,
         breaker: Breaker,
-        secret: bytes,
+        bounces: Bounces,
         bounces_to: str = "",
     ) -> None:
         self.breaker = breaker
         self._told = {"down", "paused"}  # notices that may be open (from before a restart, too)
         self._storage = storage
         self.mailer = mailer
-        self._secret = secret
+        self._bounces = bounces
         self._bounces_to = bounces_to
         self._now = now
         self._lease = lease
@@ -76,7 +82,7 @@ class Sender:
         """The message, or its compact form where the server finds it too big. Not without the claim."""
         message = delivery.message
         if self._bounces_to:
-            message = replace(message, sender=bounce_address(self._bounces_to, delivery.id, self._secret))
+            message = replace(message, sender=bounce_address(self._bounces_to, delivery.id, self._bounces.secret))
         try:
             await self.mailer.send(message)
         except DeliveryRefused as error:
@@ -101,8 +107,8 @@ class Sender:
         await self._storage.outbox.failed(delivery, error.reason, self._now())
         await self._count(kind)
         log.warning("refused delivery=%d class=%s reason=%s", delivery.id, kind.value, error.reason)
-        if kind is Class.HARD_BOUNCE:
-            await self._suspend(delivery.subscriber_id, error.reason)
+        if kind in BOUNCES:
+            await self._bounces.note(delivery, BOUNCES[kind], error.status, error.reason)
         else:
             text = f"A message was refused, not for its reader's fault: {error.reason}. See `monitor outbox list`."
             await self._tell(delivery, "refused", text)
@@ -142,13 +148,6 @@ class Sender:
     async def _tell_of_relay(self, code: str, text: str) -> None:
         self._told.add(code)
         await self._storage.notices.raise_once(RELAY, code, Level.ERROR, text, self._now())
-
-    async def _suspend(self, subscriber_id: int, reason: str) -> None:
-        reader = await self._storage.readers.get_by_id(subscriber_id)
-        suspended = replace(reader, state=SubscriberState.SUSPENDED, state_reason=reason)
-        await self._storage.readers.update(suspended)
-        text = f"The address of {reader.email} does not exist any more; the reader is suspended: {reason}"
-        await self._storage.notices.raise_once(f"reader:{reader.id}", "bounced", Level.WARNING, text, self._now())
 
     async def _tell(self, delivery: Delivery, code: str, text: str) -> None:
         await self._storage.notices.raise_once(f"delivery:{delivery.id}", code, Level.ERROR, text, self._now())
