@@ -16,7 +16,7 @@ from monitor.match.vocabulary import STOP_WORDS, TEXT_FIELDS
 from monitor.model import And, Article, AtLeast, Near, Not, Or, Query, Term
 from monitor.text import BARRIER, stem, tokens
 
-MIN_G2 = 6.63  # chi-square of one degree of freedom at 1 %
+MIN_G2 = 10.83  # chi-square of one degree of freedom at 0.1 %: thousands of terms are looked at
 MIN_LIFT = 3.0
 MIN_SUPPORT = 3
 MAX_WORDS = 20_000  # of one article

@@ -232,7 +232,7 @@ def expansion(concept: Concept, *, limit: int = 60, ambiguous: bool = False) -> 
     kept: dict[tuple[str, ...], str] = {}
     doubtful: dict[tuple[str, ...], str] = {}
     for number, term in enumerate((concept.name, *concept.terms)):
-        natural = natural_order(term.replace('"', " "))
+        natural = " ".join(_SIGNS.sub(" ", natural_order(term)).split())
         key = _key(natural)
         if not key or key in kept or key in doubtful:
             continue
@@ -268,6 +268,7 @@ def natural_order(term: str) -> str:
     return " ".join((*reversed(parts[1:]), parts[0]))
 
 
+_SIGNS = re.compile('["“”„‟«»*]')  # that mean something within a query's quotation marks
 _LISTED = re.compile(r"(?:and|or)\b|&", re.IGNORECASE)
 
 

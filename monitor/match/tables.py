@@ -11,6 +11,7 @@ import yaml
 
 MAX_CHARACTERS = 20_000_000
 MAX_CELL = 100_000
+MAX_CELLS = 100  # of one row
 MAX_DEPTH = 6
 
 # libyaml where it is there: ten times as fast, and as safe.
@@ -229,6 +230,8 @@ def _rows(text: str, delimiter: str) -> Iterator[list[Cell]]:
         if len(cell.value) > MAX_CELL:
             raise cell.error(f"a cell of more than {MAX_CELL} characters")
         row.append(cell)
+        if len(row) > MAX_CELLS:
+            raise cell.error(f"more than {MAX_CELLS} cells in a row")
         if end < size and text[end] == delimiter:
             at = end + 1
             if at < size and text[at] not in "\r\n":
