@@ -108,6 +108,7 @@ async def test_we_say_who_we_are_and_ask_only_for_what_we_can_unpack(server: Hos
 @pytest.mark.parametrize(
     ("coding", "packed"),
     [("gzip", gzip.compress(b"text")), ("deflate", zlib.compress(b"text")), ("deflate", zlib.compress(b"text")[2:-4])],
+    ids=["gzip", "zlib", "raw deflate"],
 )
 async def test_packed_answers_are_unpacked(server: HostileHttp, fetcher: Fetcher, coding: str, packed: bytes) -> None:
     server.pages["/"] = hostile.ok(packed, Content_Encoding=coding)
@@ -201,9 +202,11 @@ async def test_a_redirect_to_a_forbidden_address_is_refused(
 ) -> None:
     server.pages["/"] = hostile.redirect(location)
 
-    with pytest.raises(FetchRefused):
+    with pytest.raises(FetchRefused, match="redirected to ") as refused:
         await fetcher.get(server.url())
 
+    assert refused.value.url == server.url()
+    assert str(refused.value).isprintable()
     assert len(server.requests) == 1
 
 
@@ -737,5 +740,16 @@ async def test_an_unchanged_bulk_file_is_left_alone(server: HostileHttp, fetcher
 async def test_a_disk_that_cannot_be_written_is_a_fetch_error(
     server: HostileHttp, fetcher: Fetcher, tmp_path: Path
 ) -> None:
-    with pytest.raises(FetchError, match="cannot be written"):
+    with pytest.raises(FetchError, match="cannot be written: No such file"):
         await fetcher.download(server.url(), tmp_path / "missing" / "file.csv")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+async def test_a_full_disk_is_not_blamed_on_the_server(server: HostileHttp, fetcher: Fetcher, tmp_path: Path) -> None:
+    server.pages["/"] = hostile.ok(bytes(3_000_000))
+    (tmp_path / "file.csv.part").symlink_to("/dev/full")
+
+    with pytest.raises(FetchError, match="cannot be written: No space left"):
+        await fetcher.download(server.url(), tmp_path / "file.csv")
+
+    assert not (tmp_path / "file.csv").exists()
