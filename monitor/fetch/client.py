@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 import aiohttp
 import httpx
@@ -22,7 +22,7 @@ from httpx_aiohttp import AiohttpTransport
 from monitor.errors import FetchError, FetchRefused, FetchStatus, FetchTimeout, FetchTooLarge
 from monitor.fetch import answer
 from monitor.fetch.explain import explained, redirected
-from monitor.fetch.guard import Gate, Lookup, Target, check_url, follow, system_lookup
+from monitor.fetch.guard import Gate, Lookup, Target, check_url, follow, shown, system_lookup
 from monitor.fetch.inflate import Inflater
 from monitor.fetch.polite import Servers
 from monitor.fetch.robots import MAX_BYTES as ROBOTS_BYTES
@@ -140,11 +140,11 @@ class Fetcher:
         part = to.with_name(to.name + ".part")
         try:
             with await asyncio.to_thread(part.open, "wb", 1 << 20) as file:
-                fetched = await self._fetch(_Ask(url, validators, "*/*", False, limits, timeout), file.write)
+                fetched = await self._fetch(_Ask(url, validators, "*/*", False, limits, timeout), _writer(url, file))
             if not fetched.unchanged:
                 await asyncio.to_thread(part.replace, to)
-        except OSError as error:  # the disk, not the network: that has been explained already
-            raise FetchError(url, f"cannot be written to {to.name}: {error.strerror}") from error
+        except OSError as error:  # the disk's, not the network's: that is a FetchError by now
+            raise _unwritable(url, error) from error
         finally:
             await asyncio.to_thread(part.unlink, missing_ok=True)
         return fetched
@@ -174,13 +174,19 @@ class Fetcher:
                     return replace(got, moved_to=target.url if hop and permanent else "")
                 status, location = got
                 permanent = permanent and status in PERMANENT
-                following = follow(target, location, self._allow)
+                following = self._follow(ask, target, location)
             except FetchError as error:
                 if hop == 0:
                     raise
                 raise redirected(ask.url, target.url, error) from error
             target = following
         raise FetchRefused(ask.url, f"more than {ask.limits.redirects} redirects, the last to {target.url}")
+
+    def _follow(self, ask: _Ask, target: Target, location: str) -> Target:
+        try:
+            return follow(target, location, self._allow)
+        except FetchRefused as error:
+            raise redirected(ask.url, shown(location), error) from error
 
     async def _hop(self, ask: _Ask, target: Target, seconds: float, write: Write) -> Fetched | tuple[int, str]:
         """One request within its time: its content, or the status and Location of a redirect."""
@@ -294,6 +300,22 @@ class _Ask:
     robots: bool
     limits: Limits
     timeout: float
+
+
+def _writer(url: str, file: BinaryIO) -> Write:
+    """`file.write`, with the disk's failures told apart from the network's."""
+
+    def write(piece: bytes) -> None:
+        try:
+            file.write(piece)
+        except OSError as error:
+            raise _unwritable(url, error) from error
+
+    return write
+
+
+def _unwritable(url: str, error: OSError) -> FetchError:
+    return FetchError(url, f"the file cannot be written: {error.strerror}")
 
 
 async def _receive(url: str, response: httpx.Response, limits: Limits, write: Write) -> str:

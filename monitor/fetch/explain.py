@@ -8,7 +8,7 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from monitor.errors import FetchError, FetchRefused, FetchStatus, FetchTimeout, FetchTooLarge
-from monitor.fetch.guard import AddressError, ResolveError
+from monitor.fetch.guard import AddressError, ResolveError, shown
 from monitor.fetch.inflate import InflateError
 
 
@@ -77,5 +77,4 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return (text[:200] + "…") if len(text) > 200 else text or type(error).__name__
+    return shown(" ".join(str(error).split()), 200) or type(error).__name__

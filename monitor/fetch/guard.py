@@ -112,6 +112,12 @@ def _why_not_v6(ip: ipaddress.IPv6Address) -> str:
     return "" if ip in GLOBAL_UNICAST else "not assigned to the public internet"
 
 
+def shown(text: str, most: int = 300) -> str:
+    """Foreign text for a message: one line, nothing in it that could command a terminal or not be stored."""
+    cut = text[:most] + ("…" if len(text) > most else "")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in cut)
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """An address that passed: `url` in the one spelling that is sent, without its fragment."""
@@ -133,7 +139,7 @@ class Target:
     @property
     def server(self) -> str:
         """What politeness counts as one server: the host with its usual ports, or a host and an unusual port."""
-        return self.host if self.port in PORTS.values() else self.authority
+        return self.host.rstrip(".") if self.port in PORTS.values() else self.authority
 
 
 def authority(host: str, port: int) -> str:
@@ -143,22 +149,23 @@ def authority(host: str, port: int) -> str:
 
 def check_url(url: str, allow: frozenset[str] = frozenset()) -> Target:
     """Read an address strictly, in one way only. Raises FetchRefused, with what is wrong and how to allow it."""
+    told = shown(url)
     if len(url) > MAX_URL:
-        raise FetchRefused(url[:200] + "…", f"the address is longer than {MAX_URL:,} characters")
-    scheme, parsed = _parse(url)
+        raise FetchRefused(told, f"the address is longer than {MAX_URL:,} characters")
+    scheme, parsed = _parse(url, told)
     host = parsed.raw_host.decode("ascii")
     port = PORTS[scheme] if parsed.port is None else parsed.port
     if not 0 < port < 65536:
-        raise FetchRefused(url, f"port {port} does not exist")
+        raise FetchRefused(told, f"port {port} does not exist")
     if ":" not in host:
-        _check_name(url, host)
+        _check_name(told, host)
     target = Target(str(parsed.copy_with(fragment=None) if "#" in url else parsed), scheme, host, port)
     if target.authority in allow:
         return target
     if port not in PORTS.values():
-        raise FetchRefused(url, f"port {port} is neither 80 nor 443; " + HOW_TO_ALLOW.format(target.authority))
+        raise FetchRefused(told, f"port {port} is neither 80 nor 443; " + HOW_TO_ALLOW.format(target.authority))
     if (":" in host or host[-1:].isdigit()) and (what := why_not_public(host)):
-        raise FetchRefused(url, f"{host} is not a public address ({what}); " + HOW_TO_ALLOW.format(target.authority))
+        raise FetchRefused(told, f"{host} is not a public address ({what}); " + HOW_TO_ALLOW.format(target.authority))
     return target
 
 
@@ -172,42 +179,40 @@ def follow(target: Target, location: str, allow: frozenset[str] = frozenset()) -
         raise FetchRefused(target.url, f"redirected to something that is not an address: {error}") from error
 
 
-def _parse(url: str) -> tuple[str, httpx.URL]:
+def _parse(url: str, told: str) -> tuple[str, httpx.URL]:
     """The pieces of an http(s) address; whatever two parsers could read in two ways is refused."""
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
     if not separator or scheme not in PORTS:
-        raise FetchRefused(url, "only http:// and https:// addresses are fetched")
+        raise FetchRefused(told, "only http:// and https:// addresses are fetched")
     head = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if "\\" in url or _BAD_CHARACTERS.search(head) or _CONTROLS.search(url):
-        raise FetchRefused(url, "the address holds a control character, a backslash or a blank where none may be")
+        raise FetchRefused(told, "the address holds a control character, a backslash or a blank where none may be")
     if "@" in head:
-        raise FetchRefused(url, "the address holds a user name or password")
+        raise FetchRefused(told, "the address holds a user name or password")
     if _OTHER_DOTS.search(head) or "%" in head:
-        raise FetchRefused(url, "the host's name is disguised")
+        raise FetchRefused(told, "the host's name is disguised")
     if not _AUTHORITY.fullmatch(head):
-        raise FetchRefused(url, "the host or its port is malformed")
+        raise FetchRefused(told, "the host or its port is malformed")
     try:
         parsed = httpx.URL(url)
         str(parsed).encode("ascii")
     except (httpx.InvalidURL, ValueError) as error:  # UnicodeError is a ValueError
-        raise FetchRefused(
-            url.encode("ascii", "backslashreplace").decode(), f"the address is not valid: {error}"
-        ) from error
+        raise FetchRefused(told, f"the address is not valid: {error}") from error
     if parsed.scheme != scheme or parsed.userinfo or not parsed.raw_host:
-        raise FetchRefused(url, "the address names no host")
+        raise FetchRefused(told, "the address names no host")
     return scheme, parsed
 
 
-def _check_name(url: str, host: str) -> None:
+def _check_name(told: str, host: str) -> None:
     if len(host) > 253 or not _HOST.fullmatch(host):
-        raise FetchRefused(url, f"{host[:80]!r} is not a host's name")
+        raise FetchRefused(told, f"{host[:80]!r} is not a host's name")
     if not _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
         return
     try:  # a name whose last part is a number is an IPv4 address to every resolver; only the plain spelling is read
         ipaddress.IPv4Address(host)
     except ValueError as error:
-        raise FetchRefused(url, f"{host[:80]!r} is an unusual spelling of an IP address") from error
+        raise FetchRefused(told, f"{host[:80]!r} is an unusual spelling of an IP address") from error
 
 
 class AddressError(OSError):

@@ -89,7 +89,7 @@ async def test_a_server_without_tls_is_an_error_that_says_so() -> None:
         writer.close()
 
     server = await asyncio.start_server(plain, "127.0.0.1", 0)
-    place = "127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+    place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
     async with server, Fetcher(user_agent="Test/1", allow={place}) as fetcher:
         with pytest.raises(FetchError, match="TLS failed"):

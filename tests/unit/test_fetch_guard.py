@@ -149,6 +149,8 @@ def test_addresses_that_are_doubtful_or_not_public_are_refused(url: str) -> None
         check_url(url)
 
     assert refused.value.reason
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 700
 
 
 def test_a_refusal_says_what_and_why_and_how_to_allow_it() -> None:
