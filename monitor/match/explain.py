@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitor.match.engine import Engine
-from monitor.match.matcher import in_order, read_topic, weight_of
+from monitor.match.matcher import read_topic, weight_of
 from monitor.match.particulars import language_holds
 from monitor.match.plan import Plan, plan
-from monitor.match.reading import SHIFT, Reading, Spans
+from monitor.match.reading import SHIFT, Finds, Reading
 from monitor.match.vocabulary import TEXT_FIELDS
 from monitor.model import And, Article, AtLeast, Near, Not, Or, Query, Span, Term, Topic
 
@@ -100,9 +100,9 @@ class _Asked:
     def spans(self, query: Query) -> tuple[Span, ...]:
         if not self.holds(query):
             return ()
-        found: Spans = {}
+        found: Finds = {}
         self.plan(query).collect(self.reading, found)
-        return in_order(found)
+        return self.reading.spans(found)
 
     def reason(self, query: Query) -> Reason:
         """An exclusion is held where what it excludes is absent; its spans show what it found."""

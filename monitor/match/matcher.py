@@ -9,10 +9,8 @@ from monitor.match.engine import Engine, Needle
 from monitor.match.particulars import language_holds
 from monitor.match.plan import Any, Anywhere, Plan, plan
 from monitor.match.query import parse_query
-from monitor.match.reading import Reading, Spans
+from monitor.match.reading import Finds, Reading
 from monitor.model import Article, Match, Query, Span, Topic
-
-MAX_SPANS = 100  # of one match; a word that fills a page need not be kept a thousand times
 
 
 class Slot:
@@ -76,18 +74,13 @@ class Slot:
         return round(score, 6)
 
     def _spans(self, reading: Reading) -> tuple[Span, ...]:
-        found: Spans = {}
+        found: Finds = {}
         if self.plan is not None:
             self.plan.collect(reading, found)
         for part, weight in self.weights:
             if weight > 0 and part.holds(reading):
                 part.collect(reading, found)
-        return in_order(found)
-
-
-def in_order(found: Spans) -> tuple[Span, ...]:
-    """At most MAX_SPANS, in the order of the text, the title first."""
-    return tuple([found[key] for key in sorted(found)[:MAX_SPANS]])
+        return reading.spans(found)
 
 
 class Matcher:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from monitor.match.engine import Engine, Needle
 from monitor.match.particulars import particular_holds
-from monitor.match.reading import MASK, SHIFT, Reading, Spans
+from monitor.match.reading import MASK, SHIFT, Finds, Reading
 from monitor.match.vocabulary import TEXT_FIELDS
 from monitor.model import And, AtLeast, Near, Not, Or, Query, Term
 
@@ -22,7 +22,7 @@ class Plan(Protocol):
 
     def score(self, reading: Reading) -> float: ...
 
-    def collect(self, reading: Reading, found: Spans) -> None:
+    def collect(self, reading: Reading, found: Finds) -> None:
         """Put into `found` each place that makes it hold."""
 
     def cover(self) -> list[Needle] | None:
@@ -48,9 +48,9 @@ class Anywhere:
     def score(self, reading: Reading) -> float:
         return reading.weight(self.needle)
 
-    def collect(self, reading: Reading, found: Spans) -> None:
+    def collect(self, reading: Reading, found: Finds) -> None:
         if self.needle in reading.hits:
-            found.update(reading.spans(self.needle))
+            found.update(reading.finds(self.needle))
 
     def cover(self) -> list[Needle] | None:
         return [self.needle]
@@ -78,9 +78,9 @@ class InField(Anywhere):
     def score(self, reading: Reading) -> float:
         return reading.weigh(self.needle, self.hits(reading))
 
-    def collect(self, reading: Reading, found: Spans) -> None:
+    def collect(self, reading: Reading, found: Finds) -> None:
         if hits := set(self.hits(reading)):
-            found.update((key, span) for key, span in reading.spans(self.needle).items() if key[0] in hits)
+            found.update({find: None for find in reading.finds(self.needle) if find[0] in hits})
 
 
 class Particular:
@@ -100,7 +100,7 @@ class Particular:
     def score(self, reading: Reading) -> float:
         return 0.0
 
-    def collect(self, reading: Reading, found: Spans) -> None:
+    def collect(self, reading: Reading, found: Finds) -> None:
         return
 
     def cover(self) -> list[Needle] | None:
@@ -145,10 +145,10 @@ class Any:
         best = max(scores, default=0.0)
         return best + 0.3 * (sum(scores) - best)
 
-    def collect(self, reading: Reading, found: Spans) -> None:
+    def collect(self, reading: Reading, found: Finds) -> None:
         for needle in self.plain:
             if needle in reading.hits:
-                found.update(reading.spans(needle))
+                found.update(reading.finds(needle))
         for part in self.others:
             if part.holds(reading):
                 part.collect(reading, found)
@@ -186,7 +186,7 @@ class All:
     def score(self, reading: Reading) -> float:
         return sum(part.score(reading) for part in self.wanted)
 
-    def collect(self, reading: Reading, found: Spans) -> None:
+    def collect(self, reading: Reading, found: Finds) -> None:
         for part in self.wanted:
             part.collect(reading, found)
 
@@ -246,7 +246,7 @@ class Close:
     def score(self, reading: Reading) -> float:
         return sum(part.score(reading) for part in self.parts)
 
-    def collect(self, reading: Reading, found: Spans) -> None:
+    def collect(self, reading: Reading, found: Finds) -> None:
         """Only the hits that are links of a whole chain."""
         reached = self._chains(reading)
         linked = reached[-1]
@@ -254,9 +254,9 @@ class Close:
             if index < len(self.parts) - 1:
                 linked = self._near(reached[index], linked, reading.title_end) if linked else []
             kept = set(linked)
-            spans: Spans = {}
-            self.parts[index].collect(reading, spans)
-            found.update((key, span) for key, span in spans.items() if key[0] in kept)
+            finds: Finds = {}
+            self.parts[index].collect(reading, finds)
+            found.update({find: None for find in finds if find[0] in kept})
 
     def cover(self) -> list[Needle] | None:
         return All(self.parts, ()).cover()
@@ -285,7 +285,7 @@ class Repeated:
     def score(self, reading: Reading) -> float:
         return self.part.score(reading)
 
-    def collect(self, reading: Reading, found: Spans) -> None:
+    def collect(self, reading: Reading, found: Finds) -> None:
         self.part.collect(reading, found)
 
     def cover(self) -> list[Needle] | None:

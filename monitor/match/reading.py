@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 SHIFT = 6
 MASK = (1 << SHIFT) - 1
 
-Spans = dict[tuple[int, str], Span]
+MAX_SPANS = 100  # of one match; a word that fills a page need not be kept a thousand times
+
+# A set, in order of arrival, of hits with the terms that made them; sorted, they stand as in the text.
+Finds = dict[tuple[int, str], None]
 
 _LEAD = 60
 _K1, _B, _MEAN_WORDS = 1.2, 0.75, 400.0
@@ -25,7 +28,9 @@ _K1, _B, _MEAN_WORDS = 1.2, 0.75, 400.0
 class Reading:
     """Title and text as one row of tokens with a barrier between. `title_end` is the first place behind the title."""
 
-    __slots__ = ("_spans", "_weights", "article", "body", "hits", "title", "title_end", "tokens", "where")
+    __slots__ = (
+        "_finds", "_spans", "_tight", "_weights", "article", "body", "hits", "title", "title_end", "tokens", "where",
+    )  # fmt: skip
 
     def __init__(self, article: Article) -> None:
         self.article = article
@@ -34,7 +39,9 @@ class Reading:
         self.title_end = len(self.title.tokens)
         self.tokens = [*self.title.tokens, BARRIER, *self.body.tokens]
         self.hits: dict[Needle, list[int]] = {}
-        self._spans: dict[Needle, Spans] = {}
+        self._finds: dict[Needle, Finds] = {}
+        self._spans: dict[tuple[int, str], Span] = {}
+        self._tight: dict[int, bool] = {}
         self._weights: dict[Needle, float] = {}
 
     def is_cased(self, place: int, words: tuple[str, ...]) -> bool:
@@ -44,26 +51,37 @@ class Reading:
 
     def is_tight(self, place: int) -> bool:
         """Only nothing, a space or a hyphen stands behind the word at `place`."""
-        folded, first = self._folded(place)
-        end, start = folded.place(first)[1], folded.place(first + 1)[0]
-        return TIGHT.fullmatch(folded.text, end, max(start, end)) is not None
+        tight = self._tight.get(place)
+        if tight is None:
+            folded, first = self._folded(place)
+            end, start = folded.place(first)[1], folded.place(first + 1)[0]
+            tight = self._tight[place] = TIGHT.fullmatch(folded.text, end, max(start, end)) is not None
+        return tight
 
     def _folded(self, place: int) -> tuple[Folded, int]:
         return (self.title, place) if place < self.title_end else (self.body, place - self.title_end - 1)
 
-    def spans(self, needle: Needle) -> Spans:
-        """Every place of one term, each under its hit and its term, which together put spans in order."""
-        found = self._spans.get(needle)
+    def finds(self, needle: Needle) -> Finds:
+        """Every place of one term."""
+        found = self._finds.get(needle)
         if found is None:
-            found = self._spans[needle] = {(hit, needle.text): self._span(hit, needle) for hit in self.hits[needle]}
+            found = self._finds[needle] = dict.fromkeys([(hit, needle.text) for hit in self.hits[needle]])
         return found
 
-    def _span(self, hit: int, needle: Needle) -> Span:
+    def spans(self, finds: Finds) -> tuple[Span, ...]:
+        """At most MAX_SPANS, in the order of the text, the title first."""
+        known = self._spans
+        return tuple([known.get(find) or self._span(find) for find in sorted(finds)[:MAX_SPANS]])
+
+    def _span(self, find: tuple[int, str]) -> Span:
+        hit, term = find
         folded, first = self._folded(hit >> SHIFT)
         start, end = folded.place(first)
         if hit & MASK > 1:
             end = folded.place(first + (hit & MASK) - 1)[1]
-        return Span(Field.TITLE if folded is self.title else self.where, start, end, needle.text)
+        field = Field.TITLE if folded is self.title else self.where
+        span = self._spans[find] = Span(field, start, end, term)
+        return span
 
     def weight(self, needle: Needle) -> float:
         """BM25F of one term wherever it stands."""
