@@ -1,7 +1,7 @@
 """Which two things are the same: the canonical URL, the key that articles are compared by, DOIs and titles.
 
 Three forms of an address are kept apart: as given (to fetch), `canonical_url` (to show), `url_key` (to compare).
-Two wrongly merged articles lose one of them, two wrongly separate ones show it twice: every rule here leans to the latter.
+Two articles wrongly merged lose one of them, wrongly kept apart they show twice: every rule here leans to the latter.
 Nothing here raises on hostile text, and everything is linear in its length.
 """
 
@@ -244,7 +244,7 @@ _CLOSING = {")": "(", "]": "["}
 
 
 def find_doi(text: str) -> str:
-    """The first DOI in running text as it is printed there, without the sentence's punctuation; empty if there is none."""
+    """The first DOI in running text as it is printed there, without the sentence's punctuation; empty if none."""
     found = _DOI.search(text)
     return _trimmed(found.group()) if found else ""
 

@@ -1,6 +1,6 @@
 """A page, a feed's entry, or both to an Article.
 
-Of each value the best place wins: the date of the feed (a page's may be guessed), then the publisher's adapter, JSON-LD,
+Of each value the best place wins: the feed's date (a page's may be guessed), then the publisher's adapter, JSON-LD,
 citation_*, OpenGraph, the visible page.
 """
 
@@ -132,7 +132,7 @@ def _guessed_date(page: Page) -> datetime | None:
     from htmldate import find_date
 
     try:
-        tree = pruned(page.tree, ("ol", "aside", "footer", "nav"))  # dates of references and teasers
+        tree = pruned(page.tree, ("ol",))  # a list of references
         day = find_date(tree, url=page.url, extensive_search=False, original_date=True, max_date="2050-12-31")
         return datetime.fromisoformat(day).replace(tzinfo=UTC) if day else None
     except Exception:  # third-party heuristics on a stranger's page; no date is a good answer

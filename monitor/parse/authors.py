@@ -68,7 +68,7 @@ def _name(value: str) -> str:
 
 
 def _split(names: str) -> list[str]:
-    """One element's several authors: "Doe, J., Roe, R." (HighWire), "Doe, Jane; Roe, Rob", "Jane Doe, Rob Roe and X Y"."""
+    """Several authors in one: "Doe, J., Roe, R." (HighWire), "Doe, Jane; Roe, Rob", "Jane Doe, Rob Roe and X Y"."""
     if ";" in names:
         return [name.strip(" ,") for name in names.split(";")]
     parts = [part.strip() for part in names.replace(" and ", ", ").replace(" & ", ", ").split(",")]

@@ -14,11 +14,11 @@ SHORT = 250  # characters: less than this is a teaser or a failure
 _BLOCKS = frozenset({"p", "li", "h2", "h3", "h4", "blockquote", "pre", "td", "dd"})
 _LINES = re.compile(r"\n+")
 _FURNITURE = re.compile(
-    r"(?:advertisement|advertising|sponsored content|log ?in|sign in|register|subscribe(?: now| today)?|share(?: this.*)?|print|email"
-    r"|save|comments?|read more|related(?: articles| stories| content)?|recommended.*|skip to .*|back to top|cookie settings"
-    r"|alternate versions|most popular|trending(?: now)?|follow us.*|contact us|all rights reserved\.?)\W*$"
-    r"|sign[ -]?up (?:for|to)\b|subscribe to\b|join our newsletter\b|get our newsletter\b|this article is exclusive to\b|already a subscriber"
-    r"|(?:©|\(c\)|copyright) ?(?:19|20)\d\d\b",
+    r"(?:advertis(?:ement|ing)|sponsored content|log ?in|sign in|subscribe(?: now| today)?|share(?: this.*)?"
+    r"|register|print|email|save|comments?|read more|related(?: articles| stories| content)?|recommended.*|skip to .*|back to top"
+    r"|cookie settings|alternate versions|most popular|follow us.*|contact us|all rights reserved\.?)\W*$"
+    r"|sign[ -]?up (?:for|to)\b|subscribe to\b|(?:join|get) our newsletter\b|this article is exclusive to\b"
+    r"|already a subscriber|(?:©|\(c\)|copyright) ?(?:19|20)\d\d\b",
     re.IGNORECASE,
 )
 
@@ -26,26 +26,22 @@ _FURNITURE = re.compile(
 def page_text(page: Page) -> str:
     """The article's text, paragraphs separated by a blank line; empty where there is none. At most 256 K characters.
 
-    Fast first; where it found little against a plain reading of the paragraphs, the slower ways that lose less.
+    trafilatura fast; where that finds little against a plain reading of the paragraphs, trafilatura full; then the
+    plain reading itself, unless it is so much longer that it holds the readers' comments too.
     """
     plain = simple_text(page.pruned)
     if is_heavy(page.pruned):
         return _without_furniture(plain)
     best = _trafilatura(page.pruned, fast=True)
     if _too_little(best, plain):
-        best = _longer(best, _trafilatura(page.pruned), plain)
-    if _too_little(best, plain):
-        best = _longer(best, _trafilatura(page.pruned, favor_recall=True), plain)
-    return _without_furniture(plain if len(best) < SHORT < len(plain) else best)
+        best = max(best, _trafilatura(page.pruned, fast=False), key=len)
+    if _too_little(best, plain) and (len(best) < 4 * SHORT or len(plain) < 5 * len(best)):
+        best = max(best, plain, key=len)
+    return _without_furniture(best)
 
 
 def _too_little(text: str, plain: str) -> bool:
     return len(text) < SHORT or len(text) * 10 < len(plain) * 6
-
-
-def _longer(text: str, other: str, plain: str) -> str:
-    """The longer one, unless that is longer than all paragraphs together: then it has swallowed the page."""
-    return other if len(text) < len(other) <= max(len(plain) * 13 // 10, SHORT * 2) else text
 
 
 def _without_furniture(text: str) -> str:
@@ -72,11 +68,11 @@ def simple_text(tree: etree._Element) -> str:
     return join_paragraphs([line for parent, line in paragraphs if parent is None or scores[parent] >= enough])
 
 
-def _trafilatura(tree: etree._Element, *, fast: bool = False, favor_recall: bool = False) -> str:
+def _trafilatura(tree: etree._Element, *, fast: bool) -> str:
     from trafilatura import extract  # a tenth of a second, which no other command should pay
 
     try:
-        text = extract(tree, fast=fast, favor_recall=favor_recall, include_comments=False, with_metadata=False)
+        text = extract(tree, fast=fast, include_comments=False, with_metadata=False)
     except Exception:  # third-party heuristics on a stranger's page: whatever they trip over, the plain reading remains
         return simple_text(tree)
     return join_paragraphs(_LINES.split(text)) if text else ""

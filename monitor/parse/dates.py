@@ -1,6 +1,6 @@
 """Times as feeds and pages write them, in one function.
 
-RFC 822 with its American and European zone names, ISO 8601, and what else was seen in use: `Nov 10, 2026`, `2023 Jan 7`,
+RFC 822 with its American and European zone names, ISO 8601, and what else is in use: `Nov 10, 2026`, `2023 Jan 7`,
 `2017/01`, `Thu, 09/25/2025 - 11:38`, `12. Januar 2026`, `mardi 12 janvier 2026`, `05-Mar-2026`.
 """
 
@@ -77,7 +77,8 @@ _PATTERNS = tuple(
         r"(?P<year>(?:19|20)\d{2})(?P<month>[01]\d)(?P<day>[0-3]\d)(?!\d)",
         r"(?P<year>(?:19|20)\d{2})[-/.](?P<month>\d{1,2})$",
         _WEEKDAY
-        + r"(?P<day>\d{1,2})(?:er|st|nd|rd|th)?[.\s-]{1,3}(?:of\s|de\s)?(?P<name>[^\W\d]{3,12})\.?[\s,-]{1,3}(?:de\s)?(?P<year>\d{4}|\d{2})(?!\d)",
+        + r"(?P<day>\d{1,2})(?:er|st|nd|rd|th)?[.\s-]{1,3}(?:of\s|de\s)?(?P<name>[^\W\d]{3,12})"
+        + r"\.?[\s,-]{1,3}(?:de\s)?(?P<year>\d{4}|\d{2})(?!\d)",
         _WEEKDAY + r"(?P<name>[^\W\d]{3,12})\.?\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?,?\s+(?P<year>\d{4})(?!\d)",
         r"(?P<year>\d{4}),?\s+(?P<name>[^\W\d]{3,12})\.?(?:\s+(?P<day>\d{1,2})(?!\d))?",
         _WEEKDAY + r"(?P<name>[^\W\d]{3,12})\.?,?\s+(?P<year>\d{4})(?!\d)",

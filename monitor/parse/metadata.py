@@ -1,4 +1,4 @@
-"""What a page says of itself in its head: JSON-LD, Highwire (`citation_…`), Dublin Core, PRISM, OpenGraph, then h1 and time."""
+"""What a page says of itself in its head: JSON-LD, Highwire (`citation_…`), Dublin Core, PRISM, OpenGraph; then h1."""
 
 from __future__ import annotations
 
@@ -38,6 +38,12 @@ _ARTICLE_TYPES = frozenset(
 _PAGE_TYPES = frozenset({"webpage", "itempage", "aboutpage", "faqpage"})
 _OWN_DOI = re.compile(r"(?:doi:\s*|info:doi/|https?://(?:dx\.)?doi\.org/)?\s*10\.\d{4,9}/", re.IGNORECASE)
 _SUFFIX = re.compile(r"\s+[|–—·•»-]\s+|\s+::\s+")
+_DATES = (
+    "citation_online_date", "citation_publication_date", "citation_date", "prism.publicationdate", "dc.date",
+    "dc.date.issued", "dcterms.date", "dcterms.issued", "dcterms.created", "article:published_time",
+    "og:article:published_time", "article:published", "datepublished", "date", "pubdate", "publish_date",
+    "publish-date", "publication_date", "parsely-pub-date", "sailthru.date",
+)  # fmt: skip
 _NOBODY = frozenset(
     {"admin", "administrator", "editor", "staff", "science x staff", "webmaster", "guest", "user", "root"}
 )
@@ -98,20 +104,23 @@ def _article_object(page: Page) -> dict[str, Any]:
 
 
 def _title(page: Page, thing: dict[str, Any]) -> str:
-    """The headline that readers see; OpenGraph's is often one for social media, but says whether an h1 is a headline."""
+    """The headline that readers see; OpenGraph's is often one for social media, but vouches for an h1."""
     h1, site = _headline(page), _site(page.meta, thing)
     named = plain_line(_string(thing.get("headline")), MAX_LINE)
     named = named or plain_line(_first(page.meta, ("citation_title", "dc.title", "dcterms.title")), MAX_LINE)
     shared = plain_line(_first(page.meta, ("og:title", "twitter:title")) or page.text_of("//head/title"), MAX_LINE)
     if not named and h1 and (not shared or _alike(h1, shared)):
-        return h1
+        bare = shared[: list(_SUFFIX.finditer(shared))[-1].start()] if _SUFFIX.search(shared) else shared
+        return (
+            bare if len(bare) > 20 and h1.startswith(bare) else h1
+        )  # some h1 end in the source and a count of comments
     return _without_site(named or shared or h1, h1, site)
 
 
 def _alike(one: str, other: str) -> bool:
-    """Are at least half of the first's words in the second?"""
+    """Are at least half of the first's words in the second, and is it more than a section's name?"""
     words, others = set(normal_title(one).split()), set(normal_title(other).split())
-    return len(words & others) * 2 >= len(words) > 0
+    return len(words & others) * 2 >= len(words) > 2
 
 
 def _headline(page: Page) -> str:
@@ -136,9 +145,7 @@ def _published(page: Page, thing: dict[str, Any]) -> datetime | None:
     said = [_string(thing.get("datePublished")), _string(thing.get("dateCreated"))]
     said += _all(
         page.meta,
-        ("citation_online_date", "citation_publication_date", "citation_date", "prism.publicationdate", "dc.date", "dc.date.issued",
-         "dcterms.date", "dcterms.issued", "dcterms.created", "article:published_time", "og:article:published_time", "article:published",
-         "datepublished", "date", "pubdate", "publish_date", "publish-date", "publication_date", "parsely-pub-date", "sailthru.date"),
+_DATES,
     )  # fmt: skip
     times = page.all("(//article//time | //main//time)[@datetime][position() <= 3]")
     said += [time.get("datetime") or "" for time in times if _says_published(time)]
@@ -174,7 +181,7 @@ def _authors(page: Page, thing: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _doi(page: Page, thing: dict[str, Any]) -> str:
-    """The page's own DOI, from where publishers name it; never a link in the text, for that is somebody else's paper."""
+    """The page's own DOI, from where publishers name it; never a link in the text: that is another paper."""
     said = _all(
         page.meta,
         (
@@ -187,7 +194,7 @@ def _doi(page: Page, thing: dict[str, Any]) -> str:
             "bepress_citation_doi",
         ),
     )
-    said += [text for text in _json_ids(thing)]
+    said += _json_ids(thing)
     found = next((find_doi(text) for text in said if _OWN_DOI.match(text)), "")
     return found or doi_in_url(page.url) or doi_in_url(_canonical(page))
 
@@ -225,7 +232,7 @@ def _language(page: Page, thing: dict[str, Any]) -> str:
 def _canonical(page: Page) -> str:
     """The page's `rel=canonical`, where it is of the same site and names one article.
 
-    Believed carelessly, it merges articles: there are sites whose every page names the home page, or itself without `?id=`.
+    Believed carelessly, it merges articles: on some sites every page names the home page, or itself without `?id=`.
     """
     link = page.first("//link[translate(@rel, 'CANOL', 'canol') = 'canonical']")
     url = resolved(clean(link.get("href") or ""), page.url) if link is not None else ""

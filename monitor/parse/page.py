@@ -1,4 +1,4 @@
-"""An article's page, read once: the tree, its metadata, and on demand a small BeautifulSoup for publishers' adapters."""
+"""An article's page, read once: the tree, its metadata, and on demand a small BeautifulSoup for an adapter."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _TAG = re.compile(rf"<[A-Za-z][^\s/>]*+(?:[\s/=]++|{_ATTRIBUTE})*+")
 _ATTRIBUTES = re.compile(_ATTRIBUTE)
 _CDATA = re.compile(r"^\s*(?://|/\*)?\s*<!\[CDATA\[(?:\s*\*/)?|(?://|/\*)?\s*\]\]>(?:\s*\*/)?\s*$|^\s*<!--|-->\s*$")
 
-_NO_TEXT = ("script", "style", "svg", "noscript", "template", "iframe", "object", "embed", "canvas", "map", "video", "audio",
-            "input", "select", "textarea", "link", "meta")  # fmt: skip
+_NO_TEXT = ("script", "style", "svg", "noscript", "template", "iframe", "object", "embed", "canvas", "map", "video",
+            "audio", "input", "select", "textarea", "link", "meta")  # fmt: skip
 _FURNITURE = ("nav", "footer", "aside", "dialog", "menu")
 
 
@@ -60,7 +60,7 @@ class Extract:
 
 
 class Page:
-    """`tree` as libxml2 mended it, `json_ld` every object in its JSON-LD (nested ones too), `meta` by lower-case name."""
+    """`tree` as libxml2 mended it, `json_ld` every object in its JSON-LD, nested ones too, `meta` by small name."""
 
     def __init__(self, url: str, tree: etree._Element, text: str) -> None:
         self.url = url

@@ -14,7 +14,8 @@ _CHALLENGE = (
     "sgcaptcha", "awswafcookiedomainlist",
 )  # fmt: skip
 _CHALLENGE_TITLES = (
-    "just a moment", "attention required", "checking your browser", "checking your connection", "please wait", "access denied",
+    "just a moment", "attention required", "checking your browser", "checking your connection", "please wait",
+    "access denied",
     "are you a robot", "are you a human", "verify you are human", "human verification", "robot check", "security check",
     "ddos protection", "request rejected", "pardon our interruption", "client challenge", "un momento",
 )  # fmt: skip
@@ -28,7 +29,8 @@ _LOGIN_TITLES = (
     "institutional login",
     "authentication",
 )
-_CONSENT_TITLES = ("before you continue", "bevor sie fortfahren", "avant de continuer", "cookie consent", "your privacy choices",
+_CONSENT_TITLES = ("before you continue", "bevor sie fortfahren", "avant de continuer", "cookie consent",
+                   "your privacy choices",
                    "we value your privacy", "privacy settings")  # fmt: skip
 _KNOWN_ROOTS = {
     "urlset": "a sitemap",

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (documents are easier to judge in one piece)
 """Pages of any site: which place of a value wins, whose text is taken, and what is no article."""
 
 from __future__ import annotations

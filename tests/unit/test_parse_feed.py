@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (documents are easier to judge in one piece)
 """Feeds of every kind and in every state to Entries; each flaw here was seen in a real feed."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What is meant to hurt: expansion, depth, floods, quadratic shapes, lies. Each ends in time, as a value or a ParseError."""
+# ruff: noqa: E501 (documents are easier to judge in one piece)
+"""What is meant to hurt: expansion, depth, floods, quadratic shapes, lies. Each ends in time, or as a ParseError."""
 
 from __future__ import annotations
 
@@ -89,7 +90,7 @@ PAGES: dict[str, bytes] = {
     "titles that never end": HTML % (b"<title>" * 100_000),
     "Science X, 10,000 paragraphs": b"<main><article class=news-article><div class=article-main>" + b"<p>An invented paragraph." * 10_000,
     "zeros": b"<p>\x00" * 1_000 + SENTENCES,
-    "wrong charset": '<meta charset="utf-16"><p>'.encode() + SENTENCES,
+    "wrong charset": b'<meta charset="utf-16"><p>' + SENTENCES,
     "a codec that is no charset": b'<meta charset="zip"><p>\xff' + SENTENCES,
     "PDF": b"%PDF-1.4\n",
     "empty": b"",

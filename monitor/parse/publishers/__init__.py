@@ -1,4 +1,4 @@
-"""One file a publisher. An adapter reads what the general extraction cannot know: which line is the citation, the provider …
+"""One file a publisher. An adapter reads what the general extraction cannot know: the citation, the provider …
 
 Each has `HOSTS` (sites), `recognises(page)` (its template, whatever the host: mirrors, tests, the demo's newsroom) and
 `extract(page) -> Extract`. docs/how-to-add-a-publisher.md says how to add one.
@@ -42,7 +42,7 @@ def adapter_for(page: Page, adapters: Iterable[Adapter] = ADAPTERS) -> Adapter |
 
 
 def extract_by_adapter(page: Page, adapters: Iterable[Adapter] = ADAPTERS) -> Extract:
-    """What the page's adapter finds; nothing where there is none, or where it trips over a template it does not know."""
+    """What the page's adapter finds; nothing where there is none, or where it trips over a new template."""
     adapter = adapter_for(page, adapters)
     if adapter is None:
         return Extract()

@@ -1,4 +1,4 @@
-"""EurekAlert!: press releases. The journal, DOI and method stand in a box; the media contact is personal and stays out."""
+"""EurekAlert!: press releases. Journal and DOI stand in a box; the media contact is personal, so it stays out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Science X: Medical Xpress, Phys.org, Tech Xplore. The template of 2019 to 2024 and its changes of 2023 to 2026.
 
-Its pages leave paragraphs open and close others twice, repeat DOIs in captions, and carry editors' notes, a summary in a
-box and staff biographies: none of these is the article.
+Its pages leave paragraphs open and close others twice, repeat DOIs in captions, and carry editors' notes, a summary in
+a box and staff biographies: none of these is the article.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ HOSTS = frozenset({"medicalxpress.com", "phys.org", "techxplore.com"})
 
 _BLOCKS = ("p", "h2", "h3", "h4", "ul", "ol", "blockquote", "pre", "table")
 _FURNITURE = (
-    ".article-gallery, .article-img, figure, figcaption, .article-banner, .ads, .article-main__explore, .article-main__more,"
-    " .article-main__note, .d-print-block, .d-print-none, .article__info, .article__info-fc, .article-byline, h1, .text-medium.my-4"
+    ".article-gallery, .article-img, figure, figcaption, .article-banner, .ads, .article-main__explore"
+    ", .article-main__more, .article-main__note, .d-print-block, .d-print-none, .article__info, .article__info-fc, .article-byline, h1"
+    ", .text-medium.my-4"
 )
 # Boxes that are known by their heading only. A heading that is none of these ends the box.
 _BOXES = (
@@ -31,7 +32,8 @@ _BOXES = (
     "journal information", "explore further",
 )  # fmt: skip
 _LINES = (
-    "this article has been reviewed according to science x", "editors have highlighted the following", "© ", "(c) ", "citation:",
+    "this article has been reviewed according to science x", "editors have highlighted the following", "© ", "(c) ",
+    "citation:",
     "this document is subject to copyright", "provided by", "explore further", "add as preferred source",
 )  # fmt: skip
 _NOTE_LINES = frozenset(
