@@ -20,12 +20,7 @@ class Notices(Repository):
     @writes
     def raise_once(self, db: sa.Connection, subject: str, code: str, level: Level, text: str, now: datetime) -> bool:
         """True if this is news; an open notice of the same subject and code only gets the new level and text."""
-        told = {"level": level.value, "text": text}
-        this = sa.and_(_n.subject == subject, _n.code == code, _n.closed_at.is_(None))
-        if changed(db.execute(t.notice.update().where(this).values(told))):
-            return False
-        new = {"subject": subject, "code": code, **told, "raised_at": now}
-        return changed(db.execute(insert_into(db, t.notice).values(new).on_conflict_do_nothing()))
+        return raise_once(db, subject, code, level, text, now)
 
     @writes
     def close(self, db: sa.Connection, subject: str, code: str, now: datetime) -> bool:
@@ -58,6 +53,16 @@ class Audit(Repository):
         """Newest first."""
         query = t.audit.select().order_by(t.audit.c.id.desc()).limit(limit)
         return [AuditEntry(**row._mapping) for row in db.execute(query)]
+
+
+def raise_once(db: sa.Connection, subject: str, code: str, level: Level, text: str, now: datetime) -> bool:
+    """Within a transaction that changes what the notice is about: neither is there without the other."""
+    told = {"level": level.value, "text": text}
+    this = sa.and_(_n.subject == subject, _n.code == code, _n.closed_at.is_(None))
+    if changed(db.execute(t.notice.update().where(this).values(told))):
+        return False
+    new = {"subject": subject, "code": code, **told, "raised_at": now}
+    return changed(db.execute(insert_into(db, t.notice).values(new).on_conflict_do_nothing()))
 
 
 def _to_notice(row: rows.Row) -> Notice:

@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from monitor.errors import NotFound, StorageError
-from monitor.model import Delivery, DeliveryState, SubscriberState, Subscription
+from monitor.model import Delivery, DeliveryState, Level, SubscriberState, Subscription
 from storage import rows
 from storage import tables as t
 from storage.engine import Repository, changed, insert_into, reads, writes
+from storage.notices import raise_once
 from storage.values import SentDigest
 
 _d = t.delivery.c
@@ -199,9 +200,12 @@ class Outbox(Repository):
         return [(number, at, kind) for number, at, kind in db.execute(found)]
 
     @writes
-    def recover(self, db: sa.Connection, now: datetime, *, resend: bool = True) -> builtins.list[Delivery]:
+    def recover(
+        self, db: sa.Connection, now: datetime, *, resend: bool = True, notice: str = ""
+    ) -> builtins.list[Delivery]:
         """Put in doubt what was being sent when its lease ran out; with `resend` queue each doubtful message once more,
-        with the same Message-ID. Returns those whose state changed, as they are now.
+        with the same Message-ID. Returns those whose state changed, as they are now. `notice` is what an admin reads of
+        each, in the same transaction: none is sent again unseen.
         """
         lost = db.scalars(
             sa.select(_d.id).where(_d.state == SENDING, _d.lease_until <= now).with_for_update(skip_locked=True)
@@ -214,6 +218,9 @@ class Outbox(Repository):
             again = db.scalars(doubtful.with_for_update(skip_locked=True)).all()
             step = {"state": QUEUED, "resends": _d.resends + 1, "not_before": None, "settled_at": None}
             db.execute(t.delivery.update().where(_d.id.in_(again)).values(step))
+        if notice:
+            for number in sorted({*lost, *again}):
+                raise_once(db, f"delivery:{number}", "in-doubt", Level.WARNING, notice, now)
         return _list(db, _d.id.in_({*lost, *again}), limit=None)
 
     # --- looked at and decided by an admin --------------------------------------------------------------------

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from monitor.deliver.imap import ImapPoller
 from monitor.errors import DeliveryError, QueryError
 from monitor.match import Matcher
-from monitor.model import Delivery, Level, Poll, Source
+from monitor.model import Level, Poll, Source
 from monitor.pipeline.bounces import Bounces
 from monitor.pipeline.ingest import Ingest
 from monitor.pipeline.lane import Lane
@@ -121,16 +121,13 @@ class Monitor:
 
     async def recover(self) -> None:
         """Take up again what a crashed process left in the middle of a send."""
-        recovered: list[Delivery] = await self.storage.outbox.recover(self.now(), resend=self.rules.resend_in_doubt)
-        for delivery in recovered:
-            text = (
-                "A message may have been sent without our hearing the answer. "
-                + ("It is sent once more under the same Message-ID." if self.rules.resend_in_doubt else "")
-                + " See `monitor outbox list`."
-            )
-            await self.storage.notices.raise_once(
-                f"delivery:{delivery.id}", "in-doubt", Level.WARNING, text, self.now()
-            )
+        resend = self.rules.resend_in_doubt
+        text = (
+            "A message may have been sent without our hearing the answer. "
+            + ("It is sent once more under the same Message-ID." if resend else "It waits for your decision.")
+            + " See `monitor outbox list`."
+        )
+        await self.storage.outbox.recover(self.now(), resend=resend, notice=text)
 
     async def housekeep(self) -> None:
         """Retention."""

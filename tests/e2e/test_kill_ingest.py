@@ -17,12 +17,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from killable import Killable
 
 import storage as store
-from killable import Killable
 from monitor.model import DeliveryState, TextFrom
 
 START = datetime(2026, 6, 1, 5, 50, tzinfo=UTC)
@@ -100,17 +101,14 @@ class Press:
                 f"<guid>{feed}-{number}</guid><description>A short teaser of story {number}.</description></item>"
                 for number in reversed(range(self.out[feed]))
             )
-            return (
-                "application/rss+xml",
-                f"<rss version='2.0'><channel><title>Feed {feed}</title>{items}</channel></rss>".encode(),
-            )
+            channel = f"<channel><title>Feed {feed}</title>{items}</channel>"
+            return "application/rss+xml", f"<rss version='2.0'>{channel}</rss>".encode()
         if kind == "story":
             feed, number = int(rest[0]), int(rest[1])
-            body = (
-                f"<p>A long paragraph about {self.word(feed, number)} in the words of a press office. {'It goes on. ' * 30}</p>"
-                * 3
-            )
-            page = f"<!doctype html><title>{self.title(feed, number)}</title><article><h1>{self.title(feed, number)}</h1>{body}</article>"
+            title = self.title(feed, number)
+            words = f"A long paragraph about {self.word(feed, number)} in the words of a press office. "
+            body = f"<p>{words}{'It goes on. ' * 30}</p>" * 3
+            page = f"<!doctype html><title>{title}</title><article><h1>{title}</h1>{body}</article>"
             return "text/html; charset=utf-8", page.encode()
         return "text/plain", b""
 
@@ -157,7 +155,7 @@ def kill_often(program: Killable, press: Press, data_dir: Path, kills: int, seed
             done.kills[list(run.stages)[-1]] += 1
         assert run.status in (0, -9)
         times = list(run.stages.items())
-        for (name, began), (_, ended) in zip(times, times[1:], strict=False):
+        for (name, began), (_, ended) in pairwise(times):
             lasted[name] = lasted[name] * 0.7 + (ended - began) * 0.3
     return done, now
 
@@ -170,6 +168,17 @@ def finish(program: Killable, press: Press, data_dir: Path, now: datetime) -> No
             "ingest", data_dir=data_dir, now=now, origin=press.origin, feeds=press.feeds, readers=READERS
         )
         assert run.finish() == 0
+        asyncio.run(decide(data_dir, now))
+
+
+async def decide(data_dir: Path, now: datetime) -> None:
+    """What an admin does: a message that was killed twice while it was being sent is listed, and waits for a word."""
+    async with store.Storage.open(f"sqlite:///{data_dir / 'monitor.db'}") as storage:
+        told = {notice.subject for notice in await storage.notices.open()}
+        for delivery in await storage.outbox.list([DeliveryState.IN_DOUBT], limit=10_000):
+            assert delivery.resends == 1
+            assert f"delivery:{delivery.id}" in told
+            await storage.outbox.retry(delivery.id, now)
 
 
 def check_all(press: Press, data_dir: Path) -> None:
@@ -293,9 +302,13 @@ def test_nothing_is_lost_or_doubled_when_the_nth_write_to_the_disk_kills_the_pro
 
 
 def _under_strace(inject: str, press: Press, data_dir: Path, now: datetime) -> int:
-    arguments = dict(
-        data_dir=str(data_dir), now=now.isoformat(), origin=press.origin, feeds=press.feeds, readers=READERS
-    )
+    arguments = {
+        "data_dir": str(data_dir),
+        "now": now.isoformat(),
+        "origin": press.origin,
+        "feeds": press.feeds,
+        "readers": READERS,
+    }
     code = f"import asyncio, killable; asyncio.run(killable.ingest(**{arguments!r}))"
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"}
