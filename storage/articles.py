@@ -14,7 +14,7 @@ from monitor.model import Article, IndexQuery, Match, Source
 from storage import matches as topic_matches
 from storage import rows, search
 from storage import tables as t
-from storage.engine import chunks, clean, insert_into, reads, writes
+from storage.engine import chunks, clean, insert_many, reads, writes
 from storage.entries import mark_of
 from storage.pages import Pages, get_many, put_text, select_articles
 from storage.sources import held
@@ -214,9 +214,9 @@ def _insert(db: sa.Connection, articles: list[rows.Values], source_id: int | Non
         {**article, "id": number, "source_id": source_id, "stored_at": now}
         for article, number in zip(articles, ids, strict=True)
     ]
-    result = db.execute(insert_into(db, t.article).on_conflict_do_nothing(), values)
+    inserted = insert_many(db, t.article, values)
     wanted = {article["key"]: number for article, number in zip(articles, ids, strict=True)}
-    if result.rowcount == len(articles):
+    if inserted == len(articles):
         return wanted
     stored = _ids(db, list(wanted))
     return {key: number for key, number in wanted.items() if stored.get(key) == number}
@@ -284,9 +284,7 @@ def _link_entries(
                 "seen_at": now,
             },
         )
-    if entries:
-        ordered = [entries[key] for key in sorted(entries)]
-        db.execute(insert_into(db, t.entry).on_conflict_do_nothing(), ordered)
+    insert_many(db, t.entry, [entries[key] for key in sorted(entries)])
 
 
 def _put_matches(db: sa.Connection, matches: dict[int, tuple[Match, ...]], now: datetime) -> None:
@@ -298,7 +296,7 @@ def _put_pages(db: sa.Connection, articles: dict[int, Saved]) -> None:
     values = [
         {
             "article_id": number,
-            "url": saved.entry.url or saved.article.url,
+            "url": clean(saved.entry.url or saved.article.url),
             "entry": rows.of_entry(saved.entry),
             "due_at": saved.page_due_at,
             "attempts": 0,
@@ -308,5 +306,4 @@ def _put_pages(db: sa.Connection, articles: dict[int, Saved]) -> None:
         for number, saved in sorted(articles.items())
         if saved.page_due_at is not None
     ]
-    if values:
-        db.execute(t.page.insert(), values)
+    insert_many(db, t.page, values)

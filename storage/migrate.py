@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from monitor.errors import StorageError
 from storage import search
 from storage.engine import check_directory, checked_url, explain, sqlite_path
 
+_SCRIPTS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x6D6F6E69746F72  # "monitor"
 
 
@@ -100,7 +102,7 @@ def exclusive(url: str) -> Iterator[None]:
 def config(db: sa.Connection) -> Config:
     """Alembic's settings, without a file: the migrations stand in this package."""
     settings = Config()
-    settings.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    settings.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     settings.set_main_option("path_separator", "os")
     settings.attributes["connection"] = db
     return settings
@@ -108,13 +110,19 @@ def config(db: sa.Connection) -> Config:
 
 def _state(db: sa.Connection) -> SchemaState:
     heads = MigrationContext.configure(db).get_current_heads()
-    script = ScriptDirectory.from_config(config(db))
     if not heads:
         return SchemaState.EMPTY
-    if set(heads) == set(script.get_heads()):
+    newest, known = _revisions()
+    if set(heads) == newest:
         return SchemaState.CURRENT
-    known = {step.revision for step in script.walk_revisions()}
     return SchemaState.OLD if set(heads) <= known else SchemaState.NEWER
+
+
+@lru_cache(maxsize=1)
+def _revisions() -> tuple[frozenset[str], frozenset[str]]:
+    """This program's newest revisions, and all; reading them compiles every script."""
+    script = ScriptDirectory(str(_SCRIPTS))
+    return frozenset(script.get_heads()), frozenset(step.revision for step in script.walk_revisions())
 
 
 @contextmanager

@@ -35,12 +35,14 @@ from monitor.model import (
 )
 from storage.engine import clean
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes a new encoder for each call
+
 Row = sa.Row[Any]
 Values = dict[str, Any]
 
 
 def packed(texts: Iterable[str]) -> str:
-    return json.dumps([clean(text) for text in texts], ensure_ascii=False) if texts else "[]"
+    return _encode([clean(text) for text in texts]) if texts else "[]"
 
 
 def unpacked(text: str) -> tuple[str, ...]:
@@ -185,9 +187,7 @@ def of_entry(entry: Entry) -> str:
         "categories": [clean(name) for name in entry.categories],
         "language": clean(entry.language),
     }
-    return json.dumps(
-        {name: value for name, value in values.items() if value or name in ("url", "title")}, ensure_ascii=False
-    )
+    return _encode({name: value for name, value in values.items() if value or name in ("url", "title")})
 
 
 # --- topics and matches ---------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ def of_topic(topic: Topic) -> Values:
     return {
         "name": topic.name,
         "query": topic.query,
-        "weights": json.dumps(weights, ensure_ascii=False),
+        "weights": _encode(weights),
         "threshold": topic.threshold,
         "sources": packed(topic.sources),
         "languages": packed(topic.languages),
@@ -245,7 +245,7 @@ def of_match(match: Match, article_id: int, *, matched_at: datetime, stored_at: 
         "article_id": article_id,
         "revision_id": match.revision_id,
         "score": match.score,
-        "spans": json.dumps(spans, ensure_ascii=False, separators=(",", ":")),
+        "spans": _encode(spans),
         "matched_at": matched_at,
         "stored_at": stored_at,
         "old_news": old_news,

@@ -16,6 +16,7 @@ from monitor.errors import StorageError
 from monitor.model import IndexQuery
 from monitor.text import FOLD_VERSION, index_text
 from storage import tables as t
+from storage.engine import CLEAN
 
 RANKED = 2_000  # hits that are ranked, newest first: ranking all of a common word's takes seconds
 _BATCH = 1_000
@@ -34,13 +35,16 @@ def add(db: sa.Connection, articles: Sequence[Texts]) -> None:
         return
     if db.dialect.name == "sqlite":
         rows = [(number, index_text(title), index_text(text)) for number, title, text in articles]
-        db.exec_driver_sql("insert into article_fts(rowid, title, body) values (?, ?, ?)", rows)
+        db.exec_driver_sql(
+            "insert into article_fts(rowid, title, body) values (?, ?, ?)", rows, execution_options=CLEAN
+        )
         return
     postgres = [_vector(number, title, text) for number, title, text in articles]
     db.exec_driver_sql(
         "insert into article_fts(article_id, tsv, partial) values (%(id)s, %(tsv)s::text::tsvector, %(partial)s)"
         " on conflict (article_id) do update set tsv = excluded.tsv, partial = excluded.partial",
         postgres,
+        execution_options=CLEAN,
     )
 
 

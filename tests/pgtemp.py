@@ -78,12 +78,8 @@ class TempPostgres:
     def stop(self) -> None:
         process = self._process
         if process is not None and process.poll() is None:
-            process.send_signal(signal.SIGINT)  # "fast": ends sessions, then the server
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGQUIT)
-                process.wait(10)
+            process.send_signal(signal.SIGQUIT)  # "immediate": nothing of it is kept
+            process.wait(10)
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _start(self) -> None:

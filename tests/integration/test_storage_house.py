@@ -125,7 +125,7 @@ async def test_a_cancelled_caller_leaves_a_whole_transaction(storage: Storage) -
 def fresh_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database without tables."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'sub' / 'fresh.db'}"
+        return f"sqlite:///{tmp_path / 'fresh.db'}"
     url: str = request.getfixturevalue("fresh_postgres")
     return url
 
