@@ -161,7 +161,7 @@ def slowly(page: Page, seconds: float) -> Page:
 
 
 def gzip_bomb(megabytes: int) -> bytes:
-    packer = zlib.compressobj(9, wbits=31)
+    packer = zlib.compressobj(1, wbits=31)
     zeros = bytes(1 << 20)
     return b"".join(packer.compress(zeros) for _ in range(megabytes)) + packer.flush()
 

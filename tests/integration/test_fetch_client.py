@@ -92,16 +92,18 @@ async def test_a_whole_answer_comes_back_with_what_the_server_said_of_it(server:
     assert not fetched.moved_to
 
 
-async def test_we_say_who_we_are_and_ask_only_for_what_we_can_unpack(server: HostileHttp, fetcher: Fetcher) -> None:
+async def test_we_say_who_we_are_and_ask_only_for_what_we_can_unpack(server: HostileHttp, make: Make) -> None:
+    place = f"good.example:{server.port}"
+    fetcher = make(allow={place}, lookup=lambda host, port: ["127.0.0.1"])
     server.pages["/"] = hostile.ok(Set_Cookie="a=b")
 
-    await fetcher.get(server.url())
-    await fetcher.get(server.url())
+    await fetcher.get(f"http://{place}/")
+    await fetcher.get(f"http://{place}/")
 
     for request in server.requests:
         assert request.headers["user-agent"] == AGENT
         assert request.headers["accept-encoding"] == "gzip, deflate"
-        assert request.headers["host"] == server.place
+        assert request.headers["host"] == place
         assert "cookie" not in request.headers
 
 
@@ -461,7 +463,7 @@ async def test_a_listed_address_does_not_list_the_names_that_point_to_it(server:
     with pytest.raises(FetchRefused):
         await fetcher.get(f"http://evil.example:{server.port}/")
     with pytest.raises(FetchRefused):
-        await fetcher.get("http://evil.example/")
+        await make(allow={"127.0.0.1:80"}, lookup=lambda host, port: ["127.0.0.1"]).get("http://evil.example/")
 
     assert len(server.requests) == 1
 
