@@ -73,7 +73,7 @@ def parenthesised(text: str) -> str:
     return str(query)
 
 
-class _TooMuch(Exception):  # noqa: N818  (not an error of the caller's: it ends the pass)
+class _TooMuch(Exception):
     """A cap was reached: the problem is noted, the rest is not read."""
 
 
@@ -225,10 +225,12 @@ class _Parser:
         return AtLeast(part=part, count=lexeme.number, start=lexeme.start, end=part.end)
 
     def near(self, depth: int) -> Query | None:
+        part = self.atom(depth)
+        if self.peek().kind is not Kind.NEAR:
+            return part
         parts: list[Query] = []
         distances: list[Lexeme] = []
         while True:
-            part = self.atom(depth)
             if part is not None:
                 parts.append(part)
             if self.peek().kind is not Kind.NEAR:
@@ -239,6 +241,7 @@ class _Parser:
                 )
             distances.append(self.peek())
             self.take()
+            part = self.atom(depth)
         if distances and part is None:
             last = distances[-1]
             self.problem("missing-term", "NEAR needs a term on its right", "add one", last.start, last.end)
@@ -277,7 +280,8 @@ class _Parser:
             return None
         if field is not None and not (isinstance(found, Term) and found.field == field):
             found = self.with_field(found, field)
-        return replace(found, start=start, end=self.lexemes[self.at - 1].end)
+        end = self.lexemes[self.at - 1].end
+        return found if (found.start, found.end) == (start, end) else replace(found, start=start, end=end)
 
     def parentheses(self, depth: int) -> Query | None:
         start, end = self.take()

@@ -37,8 +37,10 @@ def patterns(term: Term) -> tuple[Pattern, ...]:
     """At most four: as written, letters and digits apart (IL 6), joined (IL6), hyphens closed (antiinflammatory)."""
     if _SIMPLE.fullmatch(term.text) and not term.exact:
         written = term.text.split(" ")
-        end = len(written) if not term.prefix else len(written) - 1
-        return (Pattern(tuple(_word(word.lower(), word, prefix=i == end) for i, word in enumerate(written))),)
+        words = [_word(word.lower(), word, prefix=False) for word in written]
+        if term.prefix:
+            words[-1] = ("prefix", written[-1].lower())
+        return (Pattern(tuple(words)),)
     folded, gaps, cased = _pieces(term.text)
     if term.exact:
         return (Pattern(tuple(("word", token) for token in folded), (), tuple(cased)),)
@@ -67,10 +69,10 @@ def _pieces(text: str) -> tuple[list[str], list[str], list[str]]:
 def _word(token: str, written: str, *, prefix: bool) -> Word:
     if prefix:
         return "prefix", token
-    capitals = 2 <= len(written) <= 6 and written.isupper()
-    if capitals and stem(token) != token:
+    stemmed = stem(token)
+    if stemmed != token and written.isupper() and len(written) <= 6:
         return "word", token  # AIDS is no plural
-    return "stem", stem(token)
+    return "stem", stemmed
 
 
 def _pattern(words: list[Word], tight: list[bool]) -> Pattern:
