@@ -15,8 +15,9 @@ _BLOCKS = frozenset({"p", "li", "h2", "h3", "h4", "blockquote", "pre", "td", "dd
 _LINES = re.compile(r"\n+")
 _FURNITURE = re.compile(
     r"(?:advertis(?:ement|ing)|sponsored content|log ?in|sign in|subscribe(?: now| today)?|share(?: this.*)?"
-    r"|register|print|email|save|comments?|read more|related(?: articles| stories| content)?|recommended.*|skip to .*|back to top"
-    r"|cookie settings|alternate versions|most popular|follow us.*|contact us|all rights reserved\.?)\W*$"
+    r"|register|print|email|save|comments?|read more|(?:related|recommended)(?: articles| stories| for you)?"
+    r"|skip to .*|back to top|cookie settings|alternate versions|most popular|follow us.*|contact us"
+    r"|all rights reserved\.?)\W*$"
     r"|sign[ -]?up (?:for|to)\b|subscribe to\b|(?:join|get) our newsletter\b|this article is exclusive to\b"
     r"|already a subscriber|(?:©|\(c\)|copyright) ?(?:19|20)\d\d\b",
     re.IGNORECASE,

@@ -65,6 +65,7 @@ _WANTED = frozenset(
 )
 _OWN_DOI = re.compile(r"(?:doi:\s*|info:doi/|https?://(?:dx\.)?doi\.org/)?\s*10\.\d{4,9}/", re.IGNORECASE)
 _PMID = re.compile(r"(?:pmid:\s*|info:pmid/|https?://(?:www\.)?pubmed\.ncbi\.nlm\.nih\.gov/)(\d{1,9})\b", re.IGNORECASE)
+_WITH_HOST = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.-]{0,252}(?:[/?#]|$)")
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _ABOUT = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}about"
 
@@ -154,7 +155,7 @@ def resolved(link: str, base: str) -> str:
             return ""
         if not link.lower().startswith(("http://", "https://")):
             return ""
-    return link if len(link) <= MAX_URL and host_of(link) else ""
+    return link if len(link) <= MAX_URL and (_WITH_HOST.match(link) or host_of(link)) else ""
 
 
 def bounded_guid(guid: str) -> str:

@@ -236,6 +236,15 @@ def test_an_article_about_challenges_is_an_article() -> None:
     assert "Paragraph 7" in parse_article(page("<title>Access denied: how</title>", body), url=URL).body
 
 
+def test_furniture_between_paragraphs_goes_and_short_medical_lines_stay() -> None:
+    lines = ["Advertisement", "Recommended dose is 5 mg", "Share this article", "Sign up for our newsletter", "Results"]
+    body = f"<main><article><h1>A</h1>{TEXT}{''.join(f'<p>{line}</p><p>{PARAGRAPHS[0]} {line.upper()}</p>' for line in lines)}</article></main>"
+
+    kept = parse_article(page(body=body), url=URL).body.split("\n\n")
+
+    assert [line for line in lines if line in kept] == ["Recommended dose is 5 mg", "Results"]
+
+
 def test_the_language_is_the_primary_one() -> None:
     assert parse_article(page(html='<html lang="de-AT">'), url=URL).language == "de"
 

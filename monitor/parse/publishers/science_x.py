@@ -23,8 +23,8 @@ HOSTS = frozenset({"medicalxpress.com", "phys.org", "techxplore.com"})
 _BLOCKS = ("p", "h2", "h3", "h4", "ul", "ol", "blockquote", "pre", "table")
 _FURNITURE = (
     ".article-gallery, .article-img, figure, figcaption, .article-banner, .ads, .article-main__explore"
-    ", .article-main__more, .article-main__note, .d-print-block, .d-print-none, .article__info, .article__info-fc, .article-byline, h1"
-    ", .text-medium.my-4"
+    ", .article-main__more, .article-main__note, .d-print-block, .d-print-none, .article__info"
+    ", .article__info-fc, .article-byline, h1, .text-medium.my-4"
 )
 # Boxes that are known by their heading only. A heading that is none of these ends the box.
 _BOXES = (
