@@ -25,7 +25,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from digest_samples import LETTERHEAD, LINKS, READER, WEEKLY, many, weekly_digest  # noqa: E402
 
 from monitor.digest import cards  # noqa: E402
-from monitor.digest.excerpt import snippet  # noqa: E402
 from monitor.digest.render import build, pages_of  # noqa: E402
 from monitor.digest.templates import HTML, TEXT  # noqa: E402
 from monitor.model import Digest, Verdict  # noqa: E402
@@ -88,23 +87,9 @@ def plain_render(digest: Digest) -> tuple[str, str]:
     """Every card through the same templates, for this reader alone."""
     html, text = [], []
     for item in digest.items:
-        article = item.article
-        about = (digest.subscriber, item.match.topic_id, article.id)
-        values = {
-            "number": item.number,
-            "title": article.title,
-            "url": article.url,
-            "badges": [],
-            "places": [item.source_name],
-            "date": "22 Nov 2026",
-            "authors": ", ".join(article.authors[:3]),
-            "snippet": snippet(article, item.match),
-            "reasons": [cards.emphasis(reason) for reason in item.reasons],
-            "also_in": item.also_in,
-            "citation": article.citation,
-            "doi": f"https://doi.org/{article.doi}",
-            "pubmed": f"https://pubmed.ncbi.nlm.nih.gov/{article.pmid}/",
-            "cite": LINKS.cite(article.id),
+        about = (digest.subscriber, item.match.topic_id, item.article.id)
+        values = cards.values_of(item, LINKS) | {
+            "number": f"{item.number:>2}.",
             "relevant": LINKS.feedback(*about, Verdict.RELEVANT),
             "not_relevant": LINKS.feedback(*about, Verdict.NOT_RELEVANT),
         }

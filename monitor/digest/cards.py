@@ -81,10 +81,16 @@ def card(item: DigestItem, links: Links) -> Card:
 
 
 def _made(item: DigestItem, links: Links) -> Card:
+    values = values_of(item, links)
+    return Card(full=_form("card", values), compact=_form("row", values))
+
+
+def values_of(item: DigestItem, links: Links) -> dict[str, object]:
+    """What the templates of a card are given, all of it clean; what differs between readers as slots."""
     article = item.article
     web = links.web and article.id > 0
     numbered = item.number > 0
-    values: dict[str, object] = {
+    return {
         "number": NUMBER if numbered else "",
         "title": tidy(article.title, TITLE_CHARS) or "(untitled)",
         "url": web_address(article.canonical_url) or web_address(article.url),
@@ -103,7 +109,6 @@ def _made(item: DigestItem, links: Links) -> Card:
         "relevant": RELEVANT if web and numbered else "",
         "not_relevant": NOT_RELEVANT if web and numbered else "",
     }
-    return Card(full=_form("card", values), compact=_form("row", values))
 
 
 def _form(name: str, values: dict[str, object]) -> Form:

@@ -182,7 +182,7 @@ def _footer_links(digest: Digest, letterhead: Letterhead, links: Links) -> list[
 
 
 def unsubscribe_mail(digest: Digest, letterhead: Letterhead, links: Links) -> str:
-    """To the mailbox that the program reads, else the one that a person reads; the token says who and what."""
-    to = letterhead.bounce_address or letterhead.reply_to or letterhead.sender
+    """To the mailbox that a person reads; the token says who and what."""
+    to = letterhead.reply_to or letterhead.sender
     token = links.unsubscribe_token(digest.subscriber, digest.subscription)
     return f"mailto:{quote(to, safe='@+.-_')}?subject=unsubscribe%20{token}"

@@ -145,7 +145,7 @@ def test_list_unsubscribe_with_an_address_of_120_characters_stays_literal():
 
     data = render(weekly_digest(), LETTERHEAD, links).data
 
-    assert f"\r\nList-Unsubscribe: <{uri}>,\r\n <mailto:bounces@".encode() in data
+    assert f"\r\nList-Unsubscribe: <{uri}>,\r\n <mailto:library@".encode() in data
     assert b"=?" not in data.partition(b"List-Unsubscribe:")[2].partition(b"Precedence")[0]
 
 
@@ -160,7 +160,7 @@ def test_without_a_web_address_no_link_needs_the_web():
     message = render(weekly_digest(), LETTERHEAD, NO_WEB)
     parsed = mail(message)
 
-    assert str(parsed["List-Unsubscribe"]).startswith("<mailto:bounces@news.example.org?subject=unsubscribe%20")
+    assert str(parsed["List-Unsubscribe"]).startswith("<mailto:library@example.org?subject=unsubscribe%20")
     assert "List-Unsubscribe-Post" not in parsed
     hrefs = set(re.findall(r'href="([^"]+)"', message.html))
     assert not [href for href in hrefs if not href.startswith(("https://", "mailto:", "#"))]
