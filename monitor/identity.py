@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import unquote, urlsplit
 
@@ -72,8 +73,8 @@ def url_key(url: str) -> str:
     path = _INDEX.sub("/", path)
     for tail in ("/amp/", "/amp", ".amp"):
         path = path.removesuffix(tail)
-    query = sorted(part.replace("%20", "+") for part in query if part not in ("amp", "amp=1", "outputType=amp"))
-    return _bounded(host + path.rstrip("/") + (f"?{'&'.join(query)}" if query else ""))
+    parameters = sorted(part.replace("%20", "+") for part in query if part not in ("amp", "amp=1", "outputType=amp"))
+    return _bounded(host + path.rstrip("/") + (f"?{'&'.join(parameters)}" if parameters else ""))
 
 
 def host_of(url: str) -> str:
@@ -88,7 +89,8 @@ def same_site(one: str, other: str) -> bool:
     return bool(first) and first == second
 
 
-def _split(url: str) -> tuple[str, str, str, list[str]] | None:
+@lru_cache(maxsize=64)  # an article asks three times in a row: to show, to compare, for the host
+def _split(url: str) -> tuple[str, str, str, tuple[str, ...]] | None:
     """Scheme, host with a port that is not the default, path, and the parameters that are no trackers."""
     if len(url) > _MAX_URL:
         return None
@@ -110,11 +112,11 @@ def _split(url: str) -> tuple[str, str, str, list[str]] | None:
     if port and port != (443 if scheme == "https" else 80):
         host = f"{host}:{port}"
     ours = _site_trackers(bare)
-    query = [
+    query = tuple(
         part
         for part in _escapes(parts.query).split("&")
         if part and not _is_tracker(part.partition("=")[0], part, ours)
-    ]
+    )
     return scheme, host, path, query
 
 

@@ -43,13 +43,13 @@ FEEDS: dict[str, bytes] = {
     "100,000 empty items": RSS % (b"<item/>" * 100_000),
     "items in items": b"<rss><channel>" + b"<item><title>A</title>" * 150 + b"</item>" * 150 + b"</channel></rss>",
     "5 MB of <": b"<" * 5_000_000,
-    "an open root and 3 MB of <": b"<rss>" + b"<" * 3_000_000,
+    "an open root and 1 MB of <": b"<rss>" + b"<" * 1_000_000,
     "an open root and open tags": b"<rss>" + b"<a " * 1_000_000,
     "comments that never end": b"<rss>" + b"<!--" * 1_000_000,
-    "CDATA that never ends": b"<rss><channel><item><title>" + b"<![CDATA[" * 500_000,
+    "CDATA that never ends": b"<rss><channel><item><title>" + b"<![CDATA[" * 200_000,
     "a token of 8 MB": RSS % (b"<item><title>" + b"x" * 8_000_000 + b"</title></item>"),
     "an attribute of 8 MB": RSS % (b'<item a="' + b"x" * 8_000_000 + b'"/>'),
-    "2 MB of ampersands": RSS % (b"<item><title>" + b"&" * 2_000_000 + b"</title></item>"),
+    "1 MB of ampersands": RSS % (b"<item><title>" + b"&" * 1_000_000 + b"</title></item>"),
     "a reference of 6,000 digits": RSS % (b"<item><title>A</title><description><![CDATA[&#" + b"1" * 6_000 + b";]]></description></item>"),
     "100,000 categories": RSS % (b"<item><title>A</title>" + b"<category>c</category>" * 100_000 + b"</item>"),
     "open tags in a description": RSS % (b"<item><title>A</title><description><![CDATA[" + b"<a " * 800_000 + b"]]></description></item>"),
@@ -78,17 +78,17 @@ PAGES: dict[str, bytes] = {
     "comments that never end": HTML % (b"<!--" * 400_000),
     "open tags": HTML % (b"<a " * 400_000),
     "<![<": HTML % (b"<![<" * 200_000),
-    "2 MB of <": b"<" * 2_000_000,
+    "1 MB of <": b"<" * 1_000_000,
     "100,000 paragraphs": HTML % (b"<p>x" * 100_000),
-    "100,000 links": HTML % (b"<li><a href='/x'>An invented link of some length</a></li>" * 60_000),
-    "one line of 4 MB": HTML % (b"<p>" + b"word " * 800_000),
-    "100,000 meta": b"<html><head>" + b'<meta name="citation_author" content="A. B">' * 60_000 + b"</head><body><p>" + SENTENCES,
+    "30,000 links": HTML % (b"<li><a href='/x'>An invented link of some length</a></li>" * 30_000),
+    "one line of 2 MB": HTML % (b"<p>" + b"word " * 400_000),
+    "20,000 meta": b"<html><head>" + b'<meta name="citation_author" content="A. B">' * 20_000 + b"</head><body><p>" + SENTENCES,
     "deep JSON-LD": HTML % (b'<script type="application/ld+json">' + b"[" * 200_000 + b"]" * 200_000 + b"</script><p>" + SENTENCES),
     "wide JSON-LD": HTML % (b'<script type="application/ld+json">[' + b"{}," * 200_000 + b"{}]</script><p>" + SENTENCES),
     "a number of 5,000 digits in JSON-LD": HTML % (b'<script type="application/ld+json">{"a":' + b"9" * 5_000 + b"}</script><p>" + SENTENCES),
     "a reference of 6,000 digits": HTML % (b"<p>&#" + b"1" * 6_000 + b";" + SENTENCES),
     "titles that never end": HTML % (b"<title>" * 100_000),
-    "Science X, 10,000 paragraphs": b"<main><article class=news-article><div class=article-main>" + b"<p>An invented paragraph." * 10_000,
+    "Science X, 6,000 paragraphs": b"<main><article class=news-article><div class=article-main>" + b"<p>An invented paragraph." * 6_000,
     "zeros": b"<p>\x00" * 1_000 + SENTENCES,
     "wrong charset": b'<meta charset="utf-16"><p>' + SENTENCES,
     "a codec that is no charset": b'<meta charset="zip"><p>\xff' + SENTENCES,
@@ -165,7 +165,7 @@ def damaged(draw: st.DrawFn, whole: list[bytes]) -> bytes:
     return body
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(damaged(VALID_FEEDS))
 def test_no_damage_to_a_feed_raises_anything_but_a_parse_error(body: bytes) -> None:
     said = outcome(read_feed, body)
@@ -176,7 +176,7 @@ def test_no_damage_to_a_feed_raises_anything_but_a_parse_error(body: bytes) -> N
         assert all(entry.url == "" or entry.url.startswith(("http://", "https://")) for entry in said.entries)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(damaged(VALID_PAGES))
 def test_no_damage_to_a_page_raises_anything_but_a_parse_error(body: bytes) -> None:
     said = outcome(read_page, body)
