@@ -16,6 +16,13 @@ from typing import Literal
 
 class SourceKind(StrEnum):
     FEED = "feed"  # RSS, RDF, Atom or JSON Feed
+    PUBMED = "pubmed"  # a saved search of PubMed
+    EUROPEPMC = "europepmc"  # a saved search of Europe PMC
+    CROSSREF = "crossref"  # a journal by its ISSN, or a search
+    MEDRXIV = "medrxiv"  # the preprints of medRxiv or bioRxiv
+    TRIALS = "trials"  # a saved search of ClinicalTrials.gov
+    SITEMAP = "sitemap"  # a (news) sitemap, or an index of some
+    PAGE = "page"  # a page that lists articles, read by CSS selectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +57,9 @@ class Source:
     """A place that is asked again and again. `slug` is its name on the command line, `name` its name on pages.
 
     `pages`: fetch each entry's page for its full text. `weight` multiplies the rank of its articles (0.5 to 2).
+    `options` are what its kind needs (query, issn, selectors …: docs/sources.md). `confidence` says how sure the
+    catalogue is of its address. `since`: everything that appeared before then was fetched completely.
+    `gap` is the usual time between two of its articles, `pace` the interval that was learned from it.
     """
 
     id: int = 0
@@ -61,7 +71,13 @@ class Source:
     active: bool = True
     interval: timedelta = timedelta(hours=1)
     weight: float = 1.0
+    options: tuple[tuple[str, str], ...] = ()
+    confidence: Literal["", "high", "medium", "low"] = ""
     validators: Validators = Validators()
+    since: datetime | None = None
+    gap: timedelta | None = None
+    pace: timedelta | None = None
+    last_new_at: datetime | None = None
     next_poll_at: datetime | None = None
     failures: int = 0
     last_success_at: datetime | None = None
@@ -69,12 +85,16 @@ class Source:
     moves: int = 0
     epoch: int = 0  # fencing token of the current claim
 
+    def option(self, name: str, default: str = "") -> str:
+        return dict(self.options).get(name, default)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """What a feed says about one article (RFC 4287 calls it an entry).
 
     `summary` and `content` are plain text, never markup. `doi` only where the feed itself names it as the entry's own.
+    `mesh` are MeSH headings, `publication_types` as PubMed names them, `trial_ids` as identity.trial_ids writes them.
     """
 
     url: str
@@ -90,6 +110,10 @@ class Entry:
     journal: str = ""
     categories: tuple[str, ...] = ()
     language: str = ""
+    mesh: tuple[str, ...] = ()
+    publication_types: tuple[str, ...] = ()
+    trial_ids: tuple[str, ...] = ()
+    open_access_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +146,8 @@ class Article:
 
     `url` as given, `canonical_url` to show, `key` to compare (monitor.identity). `doi` in its printed form: of a news
     story it names the paper it reports. `body` is text without furniture, paragraphs separated by a blank line.
-    `citation` is the page's own citation line, `copyright` its notice.
+    `citation` is the page's own citation line, `copyright` its notice. What is said of the paper (`pmid`, `journal`,
+    `mesh`, `publication_types`, `trial_ids`, `open_access_url`) is of the one that `doi` names.
     """
 
     id: int = 0
@@ -144,10 +169,36 @@ class Article:
     citation: str = ""
     copyright: str = ""
     language: str = ""
+    mesh: tuple[str, ...] = ()
+    publication_types: tuple[str, ...] = ()
+    trial_ids: tuple[str, ...] = ()
+    open_access_url: str = ""
     text_from: TextFrom = TextFrom.FEED
     source_id: int = 0
     source_slug: str = ""
     stored_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """What the scholarly indexes know of one paper, by its DOI or PMID. `found` false: none of them knows it.
+
+    `asked` names who was asked and answered ("pubmed", "crossref", "unpaywall", "openalex").
+    """
+
+    doi: str = ""
+    pmid: str = ""
+    found: bool = True
+    title: str = ""
+    authors: tuple[str, ...] = ()
+    journal: str = ""
+    abstract: str = ""
+    published: datetime | None = None
+    mesh: tuple[str, ...] = ()
+    publication_types: tuple[str, ...] = ()
+    trial_ids: tuple[str, ...] = ()
+    open_access_url: str = ""
+    asked: tuple[str, ...] = ()
 
 
 # --- topics, queries and matches ------------------------------------------------------------------------------

@@ -253,6 +253,10 @@ _BLANKS = (
     "publisher",
     "citation",
     "copyright",
+    "mesh",
+    "publication_types",
+    "trial_ids",
+    "open_access_url",
 )
 
 

@@ -69,6 +69,12 @@ def to_source(row: Row) -> Source:
         active=row.active,
         interval=timedelta(seconds=row.interval_seconds),
         weight=row.weight,
+        options=tuple(json.loads(row.options).items()),
+        confidence=row.confidence,
+        since=row.since,
+        gap=_span(row.gap_seconds),
+        pace=_span(row.pace_seconds),
+        last_new_at=row.last_new_at,
         validators=Validators(etag=row.etag, last_modified=row.last_modified, body_hash=row.body_hash),
         next_poll_at=row.next_poll_at,
         failures=row.failures,
@@ -90,7 +96,17 @@ def of_source(source: Source) -> Values:
         "active": source.active,
         "interval_seconds": round(source.interval.total_seconds()),
         "weight": source.weight,
+        "options": _encode({clean(name): clean(value) for name, value in source.options}),
+        "confidence": source.confidence,
     }
+
+
+def _span(seconds: int | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
+def seconds_of(span: timedelta | None) -> int | None:
+    return None if span is None else round(span.total_seconds())
 
 
 def of_validators(validators: Validators) -> Values:
@@ -125,6 +141,10 @@ def to_article(row: Row) -> Article:
         citation=row.citation,
         copyright=row.copyright,
         language=row.language,
+        mesh=unpacked(row.mesh),
+        publication_types=unpacked(row.publication_types),
+        trial_ids=unpacked(row.trial_ids),
+        open_access_url=row.open_access_url,
         text_from=TextFrom(row.text_from),
         source_id=row.source_id or 0,
         source_slug=row.source_slug or "",
@@ -155,11 +175,15 @@ def of_article(article: Article) -> Values:
         "copyright": clean(article.copyright),
         "summary": clean(article.summary),
         "body": clean(article.body),
+        "mesh": packed(article.mesh),
+        "publication_types": packed(article.publication_types),
+        "trial_ids": packed(article.trial_ids),
+        "open_access_url": clean(article.open_access_url),
     }
 
 
 _ENTRY_TIMES = ("published", "updated")
-_ENTRY_TUPLES = ("authors", "categories")
+_ENTRY_TUPLES = ("authors", "categories", "mesh", "publication_types", "trial_ids")
 
 
 def to_entry(text: str) -> Entry:
@@ -183,9 +207,14 @@ def of_entry(entry: Entry) -> str:
         "summary": clean(entry.summary),
         "content": clean(entry.content),
         "doi": clean(entry.doi),
+        "pmid": clean(entry.pmid),
         "journal": clean(entry.journal),
         "categories": [clean(name) for name in entry.categories],
         "language": clean(entry.language),
+        "mesh": [clean(name) for name in entry.mesh],
+        "publication_types": [clean(name) for name in entry.publication_types],
+        "trial_ids": [clean(name) for name in entry.trial_ids],
+        "open_access_url": clean(entry.open_access_url),
     }
     return _encode({name: value for name, value in values.items() if value or name in ("url", "title")})
 

@@ -8,7 +8,7 @@ The full-text index is not here: it differs by database (storage.search).
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import cast
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
@@ -24,6 +24,11 @@ SQLModel.metadata.naming_convention = {
 def _partial(name: str, *columns: str, where: str, unique: bool = False) -> sa.Index:
     """An index of some rows only, on both."""
     return sa.Index(name, *columns, unique=unique, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+
+
+def _later(default: str) -> Any:
+    """A text column that came after the first schema: rows of before have this."""
+    return Field(sa_column_kwargs={"server_default": sa.text(f"'{default}'")})
 
 
 # --- sources and articles -------------------------------------------------------------------------------------
@@ -52,6 +57,12 @@ class SourceRow(SQLModel, table=True):
     moves: int
     epoch: int
     lease_until: datetime | None
+    options: str = _later("{}")
+    confidence: str = _later("")
+    since: datetime | None
+    gap_seconds: int | None
+    pace_seconds: int | None
+    last_new_at: datetime | None
 
 
 class PollRow(SQLModel, table=True):
@@ -69,8 +80,8 @@ class PollRow(SQLModel, table=True):
 
 
 class ArticleRow(SQLModel, table=True):
-    """Ids rise in the order of arrival: the newest are found by id. The body stands last, so that other columns are
-    read without it.
+    """Ids rise in the order of arrival: the newest are found by id. The body stands last of the first schema's columns,
+    so that those are read without it.
     """
 
     __tablename__ = "article"
@@ -99,6 +110,10 @@ class ArticleRow(SQLModel, table=True):
     copyright: str
     summary: str
     body: str
+    mesh: str = _later("[]")
+    publication_types: str = _later("[]")
+    trial_ids: str = _later("[]")
+    open_access_url: str = _later("")
 
 
 class EntryRow(SQLModel, table=True):
@@ -139,6 +154,32 @@ class PageRow(SQLModel, table=True):
     epoch: int
     lease_until: datetime | None
     last_error: str
+
+
+class EnrichmentRow(SQLModel, table=True):
+    """An article to be completed by what the indexes know of its paper; the row goes when that was done or given up
+    (then `due_at` is NULL and the error stays).
+    """
+
+    __tablename__ = "enrichment"
+    __table_args__ = (sa.Index(None, "due_at"),)
+
+    article_id: int = Field(primary_key=True, foreign_key="article.id", ondelete="CASCADE")
+    due_at: datetime | None
+    attempts: int
+    epoch: int
+    lease_until: datetime | None
+    last_error: str
+
+
+class PaperRow(SQLModel, table=True):
+    """What the indexes said of a paper: ten news stories on it ask once. `key` is "doi:" and normal_doi, or "pmid:"."""
+
+    __tablename__ = "paper"
+
+    key: str = Field(primary_key=True)
+    data: str
+    fetched_at: datetime = Field(index=True)
 
 
 # --- topics ---------------------------------------------------------------------------------------------------
@@ -412,6 +453,8 @@ poll = _table(PollRow)
 article = _table(ArticleRow)
 entry = _table(EntryRow)
 page = _table(PageRow)
+enrichment = _table(EnrichmentRow)
+paper = _table(PaperRow)
 topic = _table(TopicRow)
 revision = _table(RevisionRow)
 match = _table(MatchRow)
