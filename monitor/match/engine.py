@@ -82,7 +82,7 @@ class _Words(dict[str, Symbols]):
     def __init__(self, engine: Engine) -> None:
         super().__init__()
         self.engine = engine
-        self.carrying: dict[str, Symbols] = {}
+        self.carrying = _Carrying(self)
         self.letters = 0
         self.by_head: dict[str, list[str]] = {}
 
@@ -94,18 +94,11 @@ class _Words(dict[str, Symbols]):
         self.carrying[token] = tuple(symbol for symbol in found if symbol.carries)
         return found
 
-    def carriers(self, tokens: list[str]) -> set[str]:
-        """Those of `tokens` on which a term hangs."""
+    def carriers(self, tokens: list[str]) -> list[Symbols]:
+        """For each of `tokens` its symbols on which a term hangs."""
         if self.letters > _MAX_LETTERS:
             self.forget_all()
-        distinct = set(tokens)
-        found = list(map(self.carrying.get, distinct))
-        if None in found:
-            for token in distinct:
-                if token not in self:
-                    self.__missing__(token)
-            found = list(map(self.carrying.get, distinct))
-        return set(compress(distinct, found))
+        return list(map(self.carrying.__getitem__, tokens))
 
     def forget(self, word: Word) -> None:
         """What is remembered of the words that `word` concerns."""
@@ -128,6 +121,16 @@ class _Words(dict[str, Symbols]):
         self.carrying.clear()
         self.by_head.clear()
         self.letters = 0
+
+
+class _Carrying(dict[str, Symbols]):
+    def __init__(self, words: _Words) -> None:
+        super().__init__()
+        self.words = words
+
+    def __missing__(self, token: str) -> Symbols:
+        self.words.__missing__(token)
+        return self[token]
 
 
 class Engine:
@@ -258,10 +261,9 @@ class Engine:
     def read(self, reading: Reading) -> None:
         """Fill `reading.hits`: every place of every term, overlapping ones too."""
         hits, tokens = reading.hits, reading.tokens
-        here = self._words.carriers(tokens)
-        symbols_at = self._words.carrying
-        for place, token in compress(enumerate(tokens), map(here.__contains__, tokens)):
-            for symbol in symbols_at[token]:
+        carriers = self._words.carriers(tokens)
+        for place, symbols in compress(enumerate(carriers), carriers):
+            for symbol in symbols:
                 for needle in symbol.needles:
                     if needle in hits:
                         hits[needle].append(place << SHIFT | 1)

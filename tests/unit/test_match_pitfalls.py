@@ -172,7 +172,7 @@ def test_13_phrases_hang_on_their_rarest_word():
 
     reading = matcher.read(article("pain of " * 2000))
 
-    assert matcher._engine._words.carriers(reading.tokens) == set()
+    assert not any(matcher._engine._words.carriers(reading.tokens))
 
 
 def test_14_no_text_reaches_python_code_and_depth_is_capped():
