@@ -18,6 +18,7 @@ from difflib import get_close_matches
 
 from monitor.errors import Problem, QueryError
 from monitor.match.lexer import Kind, Lexeme, lexemes
+from monitor.match.readings import Joined, joined_parts, left_to_right, quoted_run, readings
 from monitor.match.vocabulary import (
     COMMON_WORDS,
     FIELDS,
@@ -37,6 +38,7 @@ MAX_TERMS = 5_000
 MAX_DEPTH = 50
 MIN_PREFIX = 3
 MAX_WORDS = 40
+MAX_PROBLEMS = 100  # more help nobody
 
 WARNINGS = frozenset(
     {"comma", "exact-case", "stop-words", "short-prefix-warning", "heading-as-text", "duplicate-term", "odd-doi"}
@@ -82,6 +84,7 @@ class _Parser:
         self.text = text
         self.left_to_right = left_to_right
         self.problems: list[Problem] = []
+        self.errors = 0
         self.terms = 0
         self.at = 0
         self.lexemes: list[Lexeme] = []
@@ -119,6 +122,9 @@ class _Parser:
 
     def problem(self, code: str, message: str, hint: str, start: int, end: int) -> None:
         self.problems.append(Problem(code=code, message=message, hint=hint, start=start, end=max(end, start)))
+        self.errors += code not in WARNINGS
+        if self.errors >= MAX_PROBLEMS:
+            raise _TooMuch
 
     # --- groups -----------------------------------------------------------------------------------------------
 
@@ -127,7 +133,7 @@ class _Parser:
             message = f"parentheses are nested more than {MAX_DEPTH} deep"
             self.problem("too-deep", message, "split the query into several topics", self.peek().start, self.peek().end)
             raise _TooMuch
-        joined: list[tuple[Lexeme, Query]] = []
+        joined: Joined = []
         while self.peek().kind not in (Kind.END, Kind.CLOSE):
             operator = self.operator(first=not joined)
             told = len(self.problems)
@@ -156,9 +162,9 @@ class _Parser:
             found = lexeme
         return found
 
-    def build(self, joined: list[tuple[Lexeme, Query]]) -> Query | None:
+    def build(self, joined: Joined) -> Query | None:
         if self.left_to_right:
-            return _left_to_right(joined)
+            return left_to_right(joined)
         wanted = [(operator, unit) for operator, unit in joined if operator.kind is not Kind.NOT]
         unwanted = [unit for operator, unit in joined if operator.kind is Kind.NOT]
         if not wanted:
@@ -170,8 +176,8 @@ class _Parser:
         self.check_duplicates([unit for _, unit in joined])
         kinds = {operator.kind for operator, _ in wanted[1:]}
         units = [unit for _, unit in wanted]
-        core = _joined(Or if Kind.OR in kinds else And, units)
-        return _joined(And, [core, *(Not(part=part, start=part.start, end=part.end) for part in unwanted)])
+        core = joined_parts(Or if Kind.OR in kinds else And, units)
+        return joined_parts(And, [core, *(Not(part=part, start=part.start, end=part.end) for part in unwanted)])
 
     def check_duplicates(self, units: list[Query]) -> None:
         seen: set[tuple[str, str, bool, bool]] = set()
@@ -182,7 +188,7 @@ class _Parser:
                     self.problem("duplicate-term", f"{unit} stands here twice", "remove one", unit.start, unit.end)
                 seen.add(key)
 
-    def check_joints(self, joined: list[tuple[Lexeme, Query]]) -> None:
+    def check_joints(self, joined: Joined) -> None:
         """AND and OR in one group, or a joint behind a NOT that could belong to either side."""
         first: Kind | None = None
         excluded = False
@@ -190,7 +196,7 @@ class _Parser:
             kind = Kind.AND if operator.kind is Kind.END else operator.kind
             if excluded and operator.kind is Kind.END:
                 message = "it is not clear whether NOT covers this too"
-                hint = f"write {_quoted_run(joined)}, or AND before {unit}"
+                hint = f"write {quoted_run(joined)}, or AND before {unit}"
                 self.problem("ambiguous-not", message, hint, unit.start, unit.end)
                 return
             if kind is Kind.NOT:
@@ -201,7 +207,7 @@ class _Parser:
                 message = "AND and OR are mixed without parentheses"
                 if excluded and kind is Kind.OR and first in (None, Kind.OR):
                     message = "OR behind NOT needs parentheses"
-                self.problem("mixed-operators", message, _readings(joined), at.start, at.end)
+                self.problem("mixed-operators", message, readings(joined), at.start, at.end)
                 return
             first = kind
 
@@ -433,79 +439,3 @@ def _is_terms(query: Query) -> bool:
     if isinstance(query, Or):
         return all(isinstance(part, Term) and part.field in TEXT_FIELDS for part in query.parts)
     return isinstance(query, Term) and query.field in TEXT_FIELDS
-
-
-def _joined(kind: type[And] | type[Or], units: list[Query]) -> Query:
-    """One node over `units`, with nodes of the same kind opened up and the exclusions of an And at its end."""
-    if len(units) == 1:
-        return units[0]
-    parts: list[Query] = []
-    for unit in units:
-        parts += unit.parts if isinstance(unit, kind) else (unit,)
-    if kind is And:
-        parts.sort(key=lambda part: isinstance(part, Not))
-    return kind(parts=tuple(parts), start=units[0].start, end=units[-1].end)
-
-
-def _left_to_right(joined: list[tuple[Lexeme, Query]]) -> Query:
-    found = joined[0][1]
-    for operator, unit in joined[1:]:
-        if operator.kind is Kind.OR:
-            found = _joined(Or, [found, unit])
-        elif operator.kind is Kind.NOT:
-            found = _joined(And, [found, Not(part=unit)])
-        else:
-            found = _joined(And, [found, unit])
-    return found
-
-
-def _and_first(joined: list[tuple[Lexeme, Query]]) -> Query:
-    """The reading in which AND and NOT bind tighter than OR."""
-    alternatives: list[Query] = []
-    for operator, unit in joined:
-        if operator.kind is Kind.OR or not alternatives:
-            alternatives.append(unit)
-        else:
-            part: Query = Not(part=unit) if operator.kind is Kind.NOT else unit
-            alternatives[-1] = _joined(And, [alternatives[-1], part])
-    return _joined(Or, alternatives)
-
-
-def _readings(joined: list[tuple[Lexeme, Query]]) -> str:
-    if phrase := _phrase_reading(joined):
-        return f"did you mean  {phrase}  ?"
-    return (
-        f"write  {_left_to_right(joined)}  (how PubMed reads it)"
-        f"   or  {_and_first(joined)}  (how Google and Lucene read it)"
-    )
-
-
-def _phrase_reading(joined: list[tuple[Lexeme, Query]]) -> str:
-    """Where only missing quotes make the mixture (opioid tolerance OR mTOR): the query with them."""
-    if any(operator.kind is Kind.AND for operator, _ in joined):
-        return ""
-    runs: list[tuple[str, list[Query]]] = []
-    for operator, unit in joined:
-        if operator.kind is Kind.END and runs:
-            runs[-1][1].append(unit)
-        else:
-            runs.append((operator.text, [unit]))
-    if all(len(units) == 1 for _, units in runs):
-        return ""
-    if not all(len(units) == 1 or all(_is_bare(unit) for unit in units) for _, units in runs):
-        return ""
-    shown = [" ".join(map(str, units)) for _, units in runs]
-    shown = [f'"{text}"' if len(units) > 1 else text for text, (_, units) in zip(shown, runs, strict=True)]
-    return " ".join(f"{operator} {text}".strip() for text, (operator, _) in zip(shown, runs, strict=True))
-
-
-def _quoted_run(joined: list[tuple[Lexeme, Query]]) -> str:
-    """The words behind the last NOT, as the phrase that was probably meant."""
-    last = max(index for index, (operator, _) in enumerate(joined) if operator.kind is Kind.NOT)
-    words = [unit for _, unit in joined[last:]]
-    text = " ".join(str(word) for word in words)
-    return f'NOT "{text}"' if all(map(_is_bare, words)) else f"NOT ({text})"
-
-
-def _is_bare(query: Query) -> bool:
-    return isinstance(query, Term) and not (query.field or query.prefix or query.exact or " " in query.text)

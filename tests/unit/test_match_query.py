@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -170,15 +172,29 @@ def test_nodes_know_their_columns():
     ids=["deep", "long", "many", "phrase"],
 )
 def test_size_is_capped(text, code):
-    codes = [problem.code for problem in check_query(text)[1] if problem.code not in WARNINGS]
+    query, found = check_query(text)
 
-    assert codes == ([code] if code else [])
+    assert [problem.code for problem in found if problem.code not in WARNINGS] == ([code] if code else [])
+    assert (query is None) is (code is not None)
 
 
 def test_number_of_terms_is_capped():
     codes = {problem.code for problem in check_query("x|" * 5001 + "x")[1]}
 
     assert "too-many-terms" in codes
+
+
+@pytest.mark.parametrize(
+    "text", ["ab:c " * 4000, "x[t] " * 4000, "( " * 9999, ") " * 9999, '"' * 19_999, "NOT " * 4999]
+)
+def test_nonsense_is_answered_soon_and_without_end_of_problems(text):
+    started = time.process_time()
+
+    query, found = check_query(text)
+
+    assert query is None
+    assert len(found) >= 1
+    assert time.process_time() - started < 2
 
 
 @settings(max_examples=300)
