@@ -1,0 +1,67 @@
+"""The whole program around a clock that stands still, for tests that live through days in a second."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from monitor import app as composition
+from monitor.model import Source
+from monitor.pipeline import Monitor
+
+T = TypeVar("T")
+MONDAY = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self, start: datetime = MONDAY) -> None:
+        self.time = start
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def advance(self, **parts: float) -> datetime:
+        self.time += timedelta(**parts)
+        return self.time
+
+
+@contextlib.asynccontextmanager
+async def running(
+    directory: Path, clock: Clock, *, sources: Sequence[Source] = (), **overrides: object
+) -> AsyncIterator[Monitor]:
+    """A Monitor as `monitor run` has it, with the first run's topics and these sources."""
+    values: dict[str, object] = {
+        "data_dir": directory,
+        "storage__url": "",
+        "fetch__host_delay": 0.0,
+        "parse__workers": 1,
+        "smtp__security": "none",
+        "smtp__messages_per_minute": 0.0,
+        **overrides,
+    }
+    async with composition.open_monitor(
+        composition.settings(**values), now=clock, first_sources=list(sources)
+    ) as opened:
+        yield opened.monitor
+
+
+@contextlib.contextmanager
+def in_thread(server: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """An asyncio server beside a test that has an event loop of its own, or none."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    started = asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(10)
+    try:
+        yield started
+    finally:
+        asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
