@@ -185,7 +185,7 @@ def test_number_of_terms_is_capped():
 
 
 @pytest.mark.parametrize(
-    "text", ["ab:c " * 4000, "x[t] " * 4000, "( " * 9999, ") " * 9999, '"' * 19_999, "NOT " * 4999]
+    "text", ["abx:c " * 3000, "x[t] " * 4000, "( " * 9999, ") " * 9999, '"' * 19_999, "NOT " * 4999]
 )
 def test_nonsense_is_answered_soon_and_without_end_of_problems(text):
     started = time.process_time()
