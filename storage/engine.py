@@ -21,7 +21,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import QueuePool
 
-from monitor.errors import StorageError
+from monitor.errors import NotFound, StorageError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,6 +31,7 @@ POSTGRES_CONNECTIONS = 5
 LOCK_SECONDS = 30
 TRIES = 3  # of a transaction that lost a deadlock or a serialization race: it changed nothing, so it can run again
 _RACES = {"40P01", "40001"}
+_TOO_LARGE = "22003"
 CLEAN = {"clean": True}  # of a statement whose texts are clean already
 _OPTIONS = {"preserve_rowcount": True}  # of inserts, too: they say whether ON CONFLICT left something out
 
@@ -232,9 +233,14 @@ def _run(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
             with engine.begin() as db:
                 return work(db)
         except exc.DBAPIError as error:
-            if attempt < TRIES and getattr(error.orig, "sqlstate", None) in _RACES:
+            state = getattr(error.orig, "sqlstate", None)
+            if attempt < TRIES and state in _RACES:
                 continue
+            if state == _TOO_LARGE:
+                raise NotFound("nothing has so large a number") from error
             raise StorageError(explain(error, engine.url)) from error
+        except OverflowError as error:  # SQLite's way to say the same
+            raise NotFound("nothing has so large a number") from error
     raise AssertionError("unreachable")
 
 
@@ -243,6 +249,8 @@ def _tidy(engine: sa.Engine) -> None:
     try:
         for pragma in ("optimize", "wal_checkpoint(truncate)"):
             raw.cursor().execute(f"pragma {pragma}")
+    except sqlite3.Error as error:
+        raise StorageError(f"database {sqlite_path(engine.url)}: {error}") from error
     finally:
         raw.close()
 

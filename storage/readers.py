@@ -83,7 +83,8 @@ class Readers(Repository):
         nobody signs it up again. Raises NotFound.
         """
         subscriber = _by_id(db, subscriber_id)
-        db.execute(t.label.delete().where(t.label.c.by.in_([subscriber.email, email_key(subscriber.email)])))
+        names = (subscriber.email, email_key(subscriber.email), f"reader:{subscriber_id}")
+        db.execute(t.label.delete().where(t.label.c.by.in_(names)))
         db.execute(t.subscriber.delete().where(_u.id == subscriber_id))
         _suppress(db, subscriber.email, "erased", now)
 

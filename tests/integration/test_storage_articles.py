@@ -242,6 +242,13 @@ async def test_found_by_id_key_address_and_doi(storage: Storage) -> None:
         await storage.articles.get(article.id + 1)
 
 
+@pytest.mark.parametrize("number", [-1, 2**31, 2**63, 10**30])
+async def test_a_number_that_no_article_can_have_is_not_found(storage: Storage, number: int) -> None:
+    with pytest.raises(NotFound):
+        await storage.articles.get(number)
+    assert await storage.articles.find(str(number)) is None
+
+
 async def test_known_articles_come_in_the_order_asked_for(storage: Storage) -> None:
     topic = await storage.topics.add(a_topic(), "a", "", NOW)
     one, two, three = await three_articles(storage, topic)

@@ -95,8 +95,9 @@ async def test_an_erased_reader_leaves_nothing_but_a_hash(storage: Storage) -> N
     ids = await three_articles(storage, topic)
     subscriber, subscription = await a_reader(storage, (topic.id,))
     await storage.outbox.enqueue(a_delivery(subscription, subscriber), ids, expected_next_at=NOW, next_at=NOW + DAY)
-    label = Label(topic_id=topic.id, article_id=ids[0], verdict=Verdict.RELEVANT, by=subscriber.email, labelled_at=NOW)
-    await storage.topics.label(label)
+    for by in (subscriber.email, f"reader:{subscriber.id}"):
+        label = Label(topic_id=topic.id, article_id=ids[0], verdict=Verdict.RELEVANT, by=by, labelled_at=NOW)
+        await storage.topics.label(label)
 
     await storage.readers.erase(subscriber.id, NOW)
 

@@ -433,5 +433,5 @@ def upgrade() -> None:
             "create table article_fts(article_id integer primary key references article(id) on delete cascade,"
             " tsv tsvector not null, partial boolean not null)"
         )
-        op.execute("create index article_fts_tsv on article_fts using gin (tsv) with (fastupdate = off)")
+        op.execute("create index article_fts_tsv on article_fts using gin (tsv)")
         op.execute("create index article_fts_partial on article_fts (article_id) where partial")
