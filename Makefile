@@ -38,7 +38,7 @@ imports: $(READY)
 	$(BIN)/lint-imports --no-cache
 
 nightly: $(READY) ## the long runs: kill sweeps, fuzzing, ten thousand oracle cases
-	NIGHTLY=1 $(BIN)/pytest -n auto --timeout=3600
+	NIGHTLY=1 $(BIN)/pytest -n auto --timeout=3600 -m 'slow or not slow'
 
 lock: $(READY) ## renew the locked dependencies (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.txt
