@@ -6,9 +6,10 @@ one for the archive's index) gives the same answer as all articles would.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from monitor.match.effects import Effects, TermEffect
@@ -18,15 +19,18 @@ from monitor.match.matcher import Slot, read_topic
 from monitor.match.measure import verdicts
 from monitor.match.plan import plan
 from monitor.match.reading import Reading
-from monitor.model import Article, Field, IndexQuery, Label, Match, Query, Span, Topic, Verdict
+from monitor.model import Article, Field, IndexQuery, Label, Span, Topic, Verdict
 
+HIGHLIGHTED = 100
 BEFORE, AROUND = 80, 240  # characters of an excerpt before its first highlight, and in all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """An article of a backtest, light enough to hold thousands. `spans` are the title's; `excerpt` is the text around
-    its first highlight, `excerpt_spans` count within it. `verdict` is what people said of it, None if nobody did.
+    """An article of a backtest, light enough to hold thousands. `verdict` is what people said of it, if anybody did.
+
+    The newest HIGHLIGHTED of each kind, and all that are labelled, have a score, the `spans` of their title and an
+    `excerpt`, the text around the first highlight, with `excerpt_spans` counting within it. The others have none.
     """
 
     article_id: int
@@ -89,7 +93,7 @@ class Comparison:
         self._new = slot(new, self._engine)
         self._effects = Effects(new, self._engine)
         self._verdicts = verdicts(labels)
-        self._hits: dict[str, list[Hit]] = {"gained": [], "lost": [], "unchanged": []}
+        self._kinds: dict[str, _Kind] = {"gained": _Kind(), "lost": _Kind(), "unchanged": _Kind()}
         self._weeks: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         self.seen = 0
 
@@ -103,18 +107,46 @@ class Comparison:
             self._effects.count(reading, holds=new)
             if not (old or new):
                 continue
-            match = self._new.match(reading) if new or self._old is None else self._old.match(reading)
-            kind = "unchanged" if old and new else "gained" if new else "lost"
-            self._hits[kind].append(_hit(article, match, self._verdicts.get(article.id)))
+            made = self._new if new or self._old is None else self._old
+            kind = self._kinds["unchanged" if old and new else "gained" if new else "lost"]
+            kind.put(_hit(article, self._verdicts.get(article.id)), reading, made)
             week = _week(article)
             self._weeks[0][week] += old
             self._weeks[1][week] += new
 
     def result(self) -> Backtest:
-        gained, lost, unchanged = (_newest(self._hits[kind]) for kind in ("gained", "lost", "unchanged"))
+        hits = {name: kind.newest_first() for name, kind in self._kinds.items()}
         old, new = self._weeks
         weeks = tuple(Week(week=week, old=old[week], new=new[week]) for week in sorted(old.keys() | new.keys()))
-        return Backtest(gained=gained, lost=lost, unchanged=unchanged, weeks=weeks, terms=self._effects.result())
+        return Backtest(**hits, weeks=weeks, terms=self._effects.result())
+
+
+class _Kind:
+    """Gained, lost or unchanged hits. What will be shown is kept as it was read; highlighting every hit would double
+    the time.
+    """
+
+    def __init__(self) -> None:
+        self.hits: list[Hit] = []
+        self.labelled: list[tuple[Hit, Reading, Slot]] = []
+        self.newest: list[tuple[datetime, int, Hit, Reading, Slot]] = []
+
+    def put(self, hit: Hit, reading: Reading, made: Slot) -> None:
+        self.hits.append(hit)
+        if hit.verdict is not None:
+            self.labelled.append((hit, reading, made))
+            return
+        kept = (hit.stored_at or _NEVER, hit.article_id, hit, reading, made)
+        if len(self.newest) < HIGHLIGHTED:
+            heapq.heappush(self.newest, kept)
+        elif kept[:2] > self.newest[0][:2]:
+            heapq.heapreplace(self.newest, kept)
+
+    def newest_first(self) -> tuple[Hit, ...]:
+        shown = [*self.labelled, *(kept[2:] for kept in self.newest)]
+        highlighted = {hit.article_id: _highlighted(hit, reading, made) for hit, reading, made in shown}
+        hits = [highlighted.get(hit.article_id, hit) for hit in self.hits]
+        return tuple(sorted(hits, key=lambda hit: (hit.stored_at or _NEVER, hit.article_id), reverse=True))
 
 
 def compare(old: Topic | None, new: Topic, articles: Iterable[Article], labels: Iterable[Label] = ()) -> Backtest:
@@ -130,6 +162,8 @@ def slot(topic: Topic, engine: Engine) -> Slot:
     root = plan(query, engine) if query is not None else None
     return Slot(topic, root, tuple((plan(part, engine), weight) for part, weight in weighted))
 
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 # --- what the archive's index is asked ------------------------------------------------------------------------
 
@@ -164,10 +198,7 @@ def either(queries: Iterable[IndexQuery | None]) -> IndexQuery | None:
 # --- values ---------------------------------------------------------------------------------------------------
 
 
-def _hit(article: Article, match: Match, verdict: Verdict | None) -> Hit:
-    text = article.body or article.summary
-    inside = [span for span in match.spans if span.field is not Field.TITLE]
-    excerpt, moved = excerpt_of(text, inside)
+def _hit(article: Article, verdict: Verdict | None) -> Hit:
     return Hit(
         article_id=article.id,
         title=article.title,
@@ -175,11 +206,20 @@ def _hit(article: Article, match: Match, verdict: Verdict | None) -> Hit:
         source_slug=article.source_slug,
         published=article.published,
         stored_at=article.stored_at,
+        verdict=verdict,
+    )
+
+
+def _highlighted(hit: Hit, reading: Reading, made: Slot) -> Hit:
+    match = made.match(reading)
+    inside = [span for span in match.spans if span.field is not Field.TITLE]
+    excerpt, moved = excerpt_of(reading.article.body or reading.article.summary, inside)
+    return replace(
+        hit,
         score=match.score,
         spans=tuple(span for span in match.spans if span.field is Field.TITLE),
         excerpt=excerpt,
         excerpt_spans=moved,
-        verdict=verdict,
     )
 
 
@@ -210,17 +250,10 @@ def _week(article: Article) -> str:
     return f"{year}-W{week:02}"
 
 
-def _newest(hits: list[Hit]) -> tuple[Hit, ...]:
-    dated = sorted(hits, key=lambda hit: hit.article_id, reverse=True)
-    dated.sort(key=lambda hit: hit.stored_at or datetime.min.replace(tzinfo=UTC), reverse=True)
-    return tuple(dated)
-
-
 __all__ = [
     "Backtest",
     "Comparison",
     "Hit",
-    "Query",
     "TermEffect",
     "Week",
     "candidates",

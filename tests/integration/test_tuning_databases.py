@@ -14,13 +14,6 @@ from monitor.pipeline.tuning import Tuning
 TEXTS = [
     "A zebra runs", "zebras of IL 6", "a lion; no more", "TNFα in Sjögren’s mice", "police, police", "no animal",
 ]  # fmt: skip
-    "A zebra runs",
-    "zebras of IL 6",
-    "a lion; no more",
-    "TNF\u03b1 in Sj\u00f6gren\u2019s mice",
-    "police, police",
-    "no animal",
-]
 
 
 async def test_backtest_and_rematch_equal_a_scan(storage):

@@ -150,6 +150,18 @@ def test_highlights_of_an_excerpt_hold_their_terms():
     assert not hit.excerpt.startswith(("ber ", "er "))
 
 
+def test_newest_hits_and_labelled_ones_are_highlighted_in_whatever_order_they_come():
+    there = [article(number, "an opioid") for number in range(1, 151)]
+    labels = [Label(topic_id=1, article_id=7, verdict=Verdict.RELEVANT, by="ada", labelled_at=MONDAY)]
+
+    backtest = compare(None, topic("opioid"), there, labels)
+
+    shown = {hit.article_id for hit in backtest.gained if hit.excerpt_spans}
+    assert shown == {7, *range(51, 151)}
+    assert backtest == compare(None, topic("opioid"), reversed(there), labels)
+    assert [hit.article_id for hit in backtest.gained] == list(range(150, 0, -1))
+
+
 def test_excerpt_of_a_text_without_blanks_still_holds_its_first_hit():
     text = "x" * 1000 + "hit" + "y" * 1000
 
