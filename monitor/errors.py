@@ -119,7 +119,7 @@ class QueryError(MonitorError):
 
 
 class TopicRefused(MonitorError):
-    """A topic that parses, but would not do what it should (monitor.match.guards). Saving it must be forced, with a note."""
+    """A topic that parses, but would not do what it should (monitor.match.guards). To save it, force it with a note."""
 
     def __init__(self, slug: str, problems: Sequence[Problem]) -> None:
         self.slug = slug
@@ -148,7 +148,7 @@ class MailError(MonitorError):
 
 
 class DeliveryError(MonitorError):
-    """A message was certainly not accepted, for a reason that may pass. `code` and `status` as RFC 5321 and RFC 3463."""
+    """A message was certainly not accepted, for a reason that may pass. `code` as RFC 5321, `status` as RFC 3463."""
 
     def __init__(self, reason: str, *, code: int | None = None, status: str = "") -> None:
         super().__init__(reason)

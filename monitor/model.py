@@ -36,7 +36,7 @@ class Validators:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """A complete answer, unpacked. With status 304 (or a body whose hash is known) `body` is empty and `unchanged` true.
+    """A complete answer, unpacked. With status 304, or a body whose hash is known, `body` is empty, `unchanged` true.
 
     `moved_to` is the new address when every redirect on the way was permanent (301, 308); `max_age` is in seconds.
     """
@@ -293,7 +293,7 @@ def _nested(part: Query) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightedTerm:
-    """`term` is any query expression without field mixing, e.g. `"opioid tolerance"`; a negative weight counts against."""
+    """`term` is a query expression without field mixing, e.g. `"opioid tolerance"`; a negative weight counts against."""
 
     term: str
     weight: float
