@@ -88,6 +88,10 @@ class ParseError(MonitorError):
         self.reason = reason
 
 
+class NothingSelected(ParseError):
+    """The selectors of a list page find nothing any more: the page was rebuilt, or a selector is wrong."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One thing wrong (or doubtful) in a query: `start` and `end` are code points into its text, `end` exclusive."""

@@ -281,3 +281,26 @@ def _trimmed(doi: str) -> str:
             break
         end -= 1
     return doi[:end] if "/" in doi[:end] else ""
+
+# --- clinical trials ------------------------------------------------------------------------------------------
+
+_TRIAL = re.compile(
+    r"\b(?:(?P<nct>NCT)\s?(?P<nct_number>\d{8})|(?P<isrctn>ISRCTN)\s?(?P<isrctn_number>\d{8})"
+    r"|(?P<eudract>(?:19|20)\d{2}-\d{6}-\d{2}))(?![\d-])",
+    re.IGNORECASE,
+)
+
+
+def trial_ids(text: str) -> tuple[str, ...]:
+    """The registration numbers in a text (NCT…, ISRCTN…, EudraCT's YYYY-NNNNNN-NN), each once, at most 50."""
+    found: dict[str, None] = {}
+    for match in _TRIAL.finditer(text):
+        if match["nct"]:
+            found[f"NCT{match['nct_number']}"] = None
+        elif match["isrctn"]:
+            found[f"ISRCTN{match['isrctn_number']}"] = None
+        else:
+            found[match["eudract"]] = None
+        if len(found) == 50:
+            break
+    return tuple(found)

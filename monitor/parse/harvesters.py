@@ -1,0 +1,42 @@
+"""Which harvester reads which kind of source. A new kind is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from monitor.model import Source, SourceKind
+from monitor.parse.asking import Access, Harvest
+from monitor.parse.listing import harvest_page
+from monitor.parse.scholarly import crossref, europepmc, medrxiv, pubmed, trials
+from monitor.parse.sitemap import harvest_sitemap
+
+HARVESTERS: Mapping[SourceKind, Callable[[Source, Access, datetime], Harvest]] = {
+    SourceKind.PUBMED: pubmed.harvest_pubmed,
+    SourceKind.EUROPEPMC: europepmc.harvest_europepmc,
+    SourceKind.CROSSREF: crossref.harvest_crossref,
+    SourceKind.MEDRXIV: medrxiv.harvest_medrxiv,
+    SourceKind.TRIALS: trials.harvest_trials,
+    SourceKind.SITEMAP: harvest_sitemap,
+    SourceKind.PAGE: harvest_page,
+}
+# Where each index is asked, for a source that names no other address.
+BASES: Mapping[SourceKind, str] = {
+    SourceKind.PUBMED: pubmed.BASE,
+    SourceKind.EUROPEPMC: europepmc.BASE,
+    SourceKind.CROSSREF: crossref.BASE,
+    SourceKind.MEDRXIV: medrxiv.BASE,
+    SourceKind.TRIALS: trials.BASE,
+}
+OPTIONS: Mapping[SourceKind, frozenset[str]] = {
+    SourceKind.FEED: frozenset(),
+    SourceKind.PUBMED: frozenset({"query", "date", "overlap_days"}),
+    SourceKind.EUROPEPMC: frozenset({"query", "date", "overlap_days"}),
+    SourceKind.CROSSREF: frozenset({"issn", "query", "type", "overlap_days"}),
+    SourceKind.MEDRXIV: frozenset({"server", "category", "overlap_days"}),
+    SourceKind.TRIALS: frozenset({"query", "condition", "date", "overlap_days"}),
+    SourceKind.SITEMAP: frozenset({"match", "undated", "overlap_days"}),
+    SourceKind.PAGE: frozenset({"item", "link", "title", "date", "summary"}),
+}
+# Kinds whose list moves on: what is not read in time is gone. The others are asked from their watermark on.
+WINDOWS = frozenset({SourceKind.FEED, SourceKind.PAGE})

@@ -1,0 +1,157 @@
+"""Crossref's REST API: a journal's new papers by its ISSN, and single works by DOI.
+
+Its limits are in the headers of each answer, and the fetcher keeps them. An unknown journal or DOI is a 404 in plain
+text.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from monitor.errors import ParseError
+from monitor.identity import find_doi, trial_ids
+from monitor.model import Entry, Feed, Source
+from monitor.parse.asking import (
+    Access,
+    Harvest,
+    Harvested,
+    Request,
+    address,
+    check_breadth,
+    dig,
+    each,
+    list_at,
+    number_at,
+    overlap_of,
+    read_json,
+    start_of,
+    text_at,
+)
+from monitor.parse.entry import MAX_SUMMARY, language_code
+from monitor.parse.plain import MAX_LINE, clean, plain_line, plain_paragraphs
+
+BASE = "https://api.crossref.org/"
+LATE_DAYS = 2
+MOST_PAGES = 1_000
+DELAY = 0.25  # until its headers tell (without a mail address: 5 a second)
+_SELECT = (
+    "DOI,title,subtitle,author,container-title,issued,published,published-online,published-print,created,type,abstract,"
+    "clinical-trial-number,subject,language"
+)
+_DATES = ("published-online", "published", "published-print", "issued")
+# Crossref's types that are the same thing as a PubMed publication type, in PubMed's words.
+_TYPES = {"journal-article": "Journal Article", "posted-content": "Preprint"}
+
+
+def harvest_crossref(source: Source, access: Access, now: datetime) -> Harvest:
+    """What was registered since the last complete visit: of a journal (option `issn`), or by a search (`query`)."""
+    start = start_of(source, access, now, overlap_of(source, LATE_DAYS))
+    issn, query = source.option("issn").strip(), source.option("query").strip()
+    if not (issn or query):
+        raise ParseError(source.url, "a source of kind crossref needs the option 'issn' or 'query' (docs/sources.md)")
+    filters = f"from-created-date:{start:%Y-%m-%d},type:{source.option('type', 'journal-article')}"
+    path = f"journals/{quote(issn, safe='')}/works" if issn else "works"
+    cursor, seen = "*", 0
+    for _ in range(MOST_PAGES):
+        asked = (
+            ("query.bibliographic", query),
+            ("filter", filters),
+            ("select", _SELECT),
+            ("rows", str(min(access.chunk, 1000))),
+            ("cursor", cursor),
+        )
+        page: tuple[Feed, int, int, str] = yield Request(
+            url=address(source.url or BASE, path, asked), read=read_list, keys=access.mailto, delay=DELAY
+        )
+        feed, items, found, following = page
+        check_breadth(source, found, access, start)
+        seen += items
+        if feed.entries:
+            yield feed
+        if not items or seen >= found or not following:  # the same cursor may come again and mean the next page
+            break
+        cursor = following
+    return Harvested(since=now)
+
+
+def work_request(doi: str, access: Access, base: str = BASE) -> Request:
+    """One work by its DOI, whose slashes and brackets are escaped."""
+    return Request(url=address(base, f"works/{quote(doi, safe='')}"), read=read_work, keys=access.mailto, delay=DELAY)
+
+
+def read_list(body: bytes, *, url: str) -> tuple[Feed, int, int, str]:
+    """The works, how many items the page had, how many the search finds, and the next cursor. Raises ParseError."""
+    message = _message(body, url)
+    items = list_at(message, "items")
+    entries = tuple(entry for item in items if (entry := entry_of(item)))
+    feed = Feed(title="Crossref", entries=entries, url=url)
+    return feed, len(items), number_at(message, "total-results"), text_at(message, "next-cursor")
+
+
+def read_work(body: bytes, *, url: str) -> Entry | None:
+    """One work. Raises ParseError."""
+    return entry_of(_message(body, url))
+
+
+def _message(body: bytes, url: str) -> Any:
+    answer = read_json(body, url=url)
+    message = dig(answer, "message")
+    if text_at(answer, "status") != "ok" or not isinstance(message, dict):
+        said = text_at(message, 0, "message") if isinstance(message, list) else ""
+        raise ParseError(url, f"Crossref says: {clean(said)[:200]}" if said else "not an answer of Crossref")
+    return message
+
+
+def entry_of(work: Any) -> Entry | None:
+    """None without a DOI or a title."""
+    doi = find_doi(text_at(work, "DOI"))
+    title = plain_line(text_at(work, "title", 0), MAX_LINE)
+    if not doi or not title:
+        return None
+    abstract = _abstract(text_at(work, "abstract"))
+    numbers = " ".join(text_at(trial, "clinical-trial-number") for trial in list_at(work, "clinical-trial-number"))
+    return Entry(
+        url=f"https://doi.org/{quote(doi, safe='/:;()._-')}",
+        guid=f"doi:{doi.lower()}",
+        title=title,
+        published=_published(work),
+        authors=each(_name(author) for author in list_at(work, "author")),
+        summary=abstract,
+        doi=doi,
+        journal=plain_line(text_at(work, "container-title", 0), MAX_LINE),
+        categories=each((s for s in list_at(work, "subject") if isinstance(s, str)), 50),
+        language=language_code(text_at(work, "language")),
+        publication_types=each([_TYPES.get(text_at(work, "type"), "")]),
+        trial_ids=each((*trial_ids(numbers.upper()), *trial_ids(abstract))),
+    )
+
+
+def _abstract(jats: str) -> str:
+    """JATS markup; its first heading is often the word "Abstract" alone."""
+    text = plain_paragraphs(jats.replace("<jats:title>Abstract</jats:title>", ""), MAX_SUMMARY)
+    return text.removeprefix("Abstract\n\n")
+
+
+def _name(author: Any) -> str:
+    parts = (text_at(author, "given"), text_at(author, "family"), text_at(author, "suffix"))
+    return " ".join(part for part in parts if part) or text_at(author, "name")
+
+
+def _published(work: Any) -> datetime | None:
+    """The first date that names a month, but no later than Crossref knew the work: an issue may lie months ahead."""
+    created = _date(dig(work, "created"))
+    appeared = next((day for name in _DATES if (day := _date(dig(work, name)))), None)
+    return min(appeared, created) if appeared and created else appeared or created
+
+
+def _date(value: Any) -> datetime | None:
+    """`date-parts` may be a year alone (then it is no date), or [[null]]."""
+    parts = [number_at(value, "date-parts", 0, position) for position in range(3)]
+    if not (1900 <= parts[0] <= 2100 and parts[1]):
+        return None
+    try:
+        return datetime(parts[0], parts[1], parts[2] or 1, tzinfo=UTC)
+    except ValueError:
+        return None
