@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -11,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+import storage as store
 from monitor import app as composition
 from monitor.model import Source
 from monitor.pipeline import Monitor
@@ -31,6 +34,23 @@ class Clock:
         return self.time
 
 
+@functools.cache
+def _empty_database() -> bytes:
+    """Migrating costs more than most tests: it is done once."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "monitor.db"
+        store.migrate(f"sqlite:///{path}")
+        return path.read_bytes()
+
+
+def prepare(directory: Path) -> None:
+    """A data directory with an empty, migrated database; one that is there stays as it is."""
+    directory.mkdir(parents=True, exist_ok=True)
+    database = directory / "monitor.db"
+    if not database.exists():
+        database.write_bytes(_empty_database())
+
+
 @contextlib.asynccontextmanager
 async def running(
     directory: Path, clock: Clock, *, sources: Sequence[Source] = (), **overrides: object
@@ -45,6 +65,8 @@ async def running(
         "smtp__messages_per_minute": 0.0,
         **overrides,
     }
+    if not values["storage__url"]:
+        prepare(directory)
     async with composition.open_monitor(
         composition.settings(**values), now=clock, first_sources=list(sources)
     ) as opened:

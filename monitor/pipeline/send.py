@@ -104,7 +104,8 @@ class Sender:
 
     async def _refused(self, delivery: Delivery, error: DeliveryRefused) -> None:
         kind = classify(error.code, error.status)
-        await self._storage.outbox.failed(delivery, error.reason, self._now())
+        if not await self._storage.outbox.failed(delivery, error.reason, self._now()):
+            return  # another took over while we waited for the answer: what it hears counts
         await self._count(kind)
         log.warning("refused delivery=%d class=%s reason=%s", delivery.id, kind.value, error.reason)
         if kind in BOUNCES:

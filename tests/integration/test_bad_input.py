@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from hostile_http import HostileHttp, ok, status
-from running import Clock, in_thread, running
+from running import Clock, in_thread, prepare, running
 
 from monitor import cli
 from monitor.model import Article, Level, Notice, Poll, Source, TextFrom
@@ -240,6 +240,13 @@ def web() -> Iterator[HostileHttp]:
         yield server
 
 
+@pytest.fixture
+def ready(tmp_path: Path) -> None:
+    """An installation that is there already."""
+    prepare(tmp_path / "data")
+
+
+@pytest.mark.usefixtures("ready")
 def test_an_unknown_topic_is_named_with_the_nearest_one(shell: Shell) -> None:
     code, _, said = shell("topics", "show", "opioid-tolerence")
 
@@ -248,6 +255,7 @@ def test_an_unknown_topic_is_named_with_the_nearest_one(shell: Shell) -> None:
     assert "opioid-tolerance" in said.replace("opioid-tolerence", "")
 
 
+@pytest.mark.usefixtures("ready")
 def test_a_reader_of_an_unknown_topic_is_not_added(shell: Shell) -> None:
     code, _, said = shell("subscribers", "add", "ada@example.org", "--topics", "mtor,mtorr")
     _, listed, _ = shell("subscribers", "list", "--json")
@@ -257,6 +265,7 @@ def test_a_reader_of_an_unknown_topic_is_not_added(shell: Shell) -> None:
     assert "ada@example.org" not in listed
 
 
+@pytest.mark.usefixtures("ready")
 def test_a_broken_query_is_shown_with_its_column_and_not_stored(shell: Shell) -> None:
     code, _, said = shell("topics", "add", "broken", '(mTOR OR "opioid tolerance')
     unknown, _, _ = shell("topics", "show", "broken")
@@ -268,6 +277,7 @@ def test_a_broken_query_is_shown_with_its_column_and_not_stored(shell: Shell) ->
     assert unknown == 1
 
 
+@pytest.mark.usefixtures("ready")
 @pytest.mark.parametrize(
     ("zone", "near"), [("Europe/Berln", "Europe/Berlin"), ("berlin", "Europe/Berlin"), ("../etc/passwd", "IANA")]
 )
@@ -280,6 +290,7 @@ def test_a_wrong_time_zone_is_refused_with_the_nearest_one(shell: Shell, zone: s
     assert "ada@example.org" not in listed
 
 
+@pytest.mark.usefixtures("ready")
 @pytest.mark.parametrize("address", ["ada", "a b@example.org", "ada@example.org\nBcc: x@example.org", "a@b@c.org"])
 def test_a_wrong_address_is_refused(shell: Shell, address: str) -> None:
     code, _, said = shell("subscribers", "add", address, "--topics", "mtor")
@@ -322,6 +333,7 @@ def test_a_database_file_that_is_none_is_said_and_left_alone(shell: Shell, tmp_p
     assert (tmp_path / "data" / "monitor.db").read_bytes().startswith(b"not a database, but")
 
 
+@pytest.mark.usefixtures("ready")
 @pytest.mark.parametrize(
     ("page", "words"),
     [
@@ -343,6 +355,7 @@ def test_a_source_that_cannot_be_read_is_not_added(shell: Shell, web: HostileHtt
     assert '"sample"' not in listed
 
 
+@pytest.mark.usefixtures("ready")
 def test_a_dead_host_is_not_added(shell: Shell) -> None:
     dead = f"127.0.0.1:{free_port()}"
     shell.set("MONITOR_FETCH__ALLOW", dead)
@@ -353,6 +366,7 @@ def test_a_dead_host_is_not_added(shell: Shell) -> None:
     assert "no connection" in said
 
 
+@pytest.mark.usefixtures("ready")
 def test_a_poll_that_fails_says_so_in_its_exit_code(shell: Shell, web: HostileHttp) -> None:
     shell.set("MONITOR_FETCH__ALLOW", web.place)
     web.pages["/feed.xml"] = ok(feed(web.place, "one"))
