@@ -88,9 +88,8 @@ async def run(count: int, preview: int) -> None:
             print(f"{count} articles stored and indexed in {time.process_time() - started:.0f} s\n")
             bench = Tuning(storage=storage, now=lambda: NOW)
             topic = await storage.topics.add(Topic(slug="bench", name="Bench", query="bench"), "bench", "", NOW)
-            print(
-                f"{'change':20} {'before':>7} {'after':>6} {'index, s':>9} {'scan, s':>8} {'ratio':>6} {'preview, ms':>12}"
-            )
+            heads = f"{'index, s':>9} {'scan, s':>8} {'ratio':>6} {'preview, ms':>12}"
+            print(f"{'change':20} {'before':>7} {'after':>6} {heads}")
             for name, old, new in CHANGES:
                 topic = await storage.topics.save(replace(topic, query=old), "bench", "", NOW, topic.revision)
                 by_index, found = await backtest(bench, new, None, 3)
