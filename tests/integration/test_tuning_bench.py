@@ -19,6 +19,7 @@ from monitor.match.backtest import compare
 from monitor.match.exchange import dump_yaml, load
 from monitor.match.synonyms import builtin_concepts
 from monitor.model import Article, Label, Topic, Verdict, WeightedTerm
+from monitor.pipeline import tuning
 from monitor.pipeline.tuning import Tuning
 from storage import Example, Storage
 
@@ -111,7 +112,8 @@ async def label(storage: Storage, one: Topic, article_id: int, verdict: Verdict,
         ('"no such words"', "ATLEAST/2 opioid OR wegovy"),
     ],
 )
-async def test_backtest_equals_a_scan_of_the_whole_archive(filled, storage, old, new):
+async def test_backtest_equals_a_scan_of_the_whole_archive(filled, storage, old, new, monkeypatch):
+    monkeypatch.setattr(tuning, "BATCH", 7)
     before = await storage.topics.add(topic(old), "ada", "", NOW)
 
     backtest = await filled.backtest("animals", new, days=None)

@@ -20,12 +20,6 @@ from storage import Storage
 Run = Callable[..., tuple[int, str, str]]
 NOW = datetime.now(UTC)
 BODIES = ["A zebra runs.", "A lion sleeps.", "A zebra and a lion.", "No animal.", "Zebras in the zoo, says [red]."]
-    "A zebra runs.",
-    "A lion sleeps.",
-    "A zebra and a lion.",
-    "No animal at all.",
-    "Zebras in the zoo, says [red].",
-]
 
 
 @pytest.fixture

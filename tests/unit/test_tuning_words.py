@@ -205,9 +205,11 @@ def test_verdict_is_what_most_say_and_of_a_draw_what_was_said_last():
         label(1, Verdict.RELEVANT, "cem", 2),
         label(2, Verdict.NOT_RELEVANT, "ada", 5),
         label(2, Verdict.RELEVANT, "bob", 1),
+        label(3, Verdict.NOT_RELEVANT, "ada", 1),
+        label(3, Verdict.RELEVANT, "bob", 5),
     ]
 
-    assert verdicts(labels) == {1: Verdict.RELEVANT, 2: Verdict.NOT_RELEVANT}
+    assert verdicts(labels) == {1: Verdict.RELEVANT, 2: Verdict.NOT_RELEVANT, 3: Verdict.RELEVANT}
 
 
 def test_measure_counts_only_what_is_labelled():
