@@ -49,7 +49,7 @@ def test_sound_topic_passes_in_silence():
         ("(opioid OR pain) NOT opioid", "opioid"),
         ('("opioid tolerance" OR pain) NOT tolerance', '"opioid tolerance"'),
         ("(opioids OR pain) NOT opioi*", "opioids"),
-        ("(title:opioid OR pain) NOT opioid", "opioid"),
+        ("(title:opioid OR pain) NOT opioid", "title:opioid"),
         ("((opioid NEAR/5 pain) OR mTOR) NOT pain", "opioid NEAR/5 pain"),
         ("((opioid AND police) OR mTOR) NOT police", "opioid AND police"),
         ("opioid NOT (police OR opioid)", "opioid"),
