@@ -222,6 +222,8 @@ def article_key(*, url: str, guid: str, doi: str, title: str, provider: str, pub
 
 def normal_title(title: str) -> str:
     """A title to compare by: no case, accents or punctuation, single blanks."""
+    if title.isascii():
+        return " ".join(_WORDS.findall(title.lower()))
     plain = unicodedata.normalize("NFKD", title)
     letters = "".join(char for char in plain if not unicodedata.combining(char))
     return " ".join(_WORDS.findall(letters.casefold()))

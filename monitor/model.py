@@ -177,6 +177,49 @@ class Article:
     source_id: int = 0
     source_slug: str = ""
     stored_at: datetime | None = None
+    story_id: int = 0  # 0: not told apart from the others yet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Badge:
+    """What kind of thing an article is, in words, and the `quote` that says so (from PubMed, or out of the article).
+
+    Never without its quote. `by` names who says it: "PubMed", "title", "text", "address", "Crossref" …
+    """
+
+    text: str
+    quote: str
+    by: str
+
+
+class CorrectionKind(StrEnum):
+    RETRACTION = "retraction"
+    PARTIAL_RETRACTION = "partial_retraction"
+    WITHDRAWAL = "withdrawal"
+    REMOVAL = "removal"
+    EXPRESSION_OF_CONCERN = "expression_of_concern"
+    CORRECTION = "correction"
+    REINSTATEMENT = "reinstatement"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """A notice about a published paper, named by its DOI (normal_doi) or, where it has none, its PMID.
+
+    `notice_doi` or `notice_url` is where it can be read; `source` says who told us ("crossref", "pubmed", "feed",
+    "retraction-watch"); `reason` in the notice's own words, where it gives any.
+    """
+
+    id: int = 0
+    kind: CorrectionKind
+    doi: str = ""
+    pmid: str = ""
+    notice_doi: str = ""
+    notice_url: str = ""
+    title: str = ""
+    reason: str = ""
+    source: str
+    noticed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -458,6 +501,7 @@ class Subscription:
     max_items: int = 60
     near_misses: bool = False
     repeat: bool = False
+    safety_at_once: bool = False  # retractions of what was sent come at once, not with the next digest
     active: bool = True
     paused_until: date | None = None
     next_digest_at: datetime | None = None
@@ -486,6 +530,8 @@ class Found:
     matches: tuple[Match, ...]
     source_name: str = ""
     source_weight: float = 1.0
+    covered_by: tuple[str, ...] = ()  # the sources of all articles of its story, in order of arrival
+    known: bool = False  # the reader was sent its story before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -517,8 +563,20 @@ class DigestItem:
     match: Match
     reasons: tuple[str, ...] = ()
     also_in: tuple[str, ...] = ()
-    badges: tuple[str, ...] = ()
+    badges: tuple[Badge, ...] = ()
     source_name: str = ""
+    also_covered: tuple[str, ...] = ()  # who else wrote of the same study
+    update: str = ""  # why a story that was sent before comes again: "Update: now published in …"
+    shows_paper: bool = False  # the published paper is among what this card stands for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SafetyItem:
+    """A notice about something that this reader was sent: `article` as it was sent, and when."""
+
+    correction: Correction
+    article: Article
+    sent_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -540,6 +598,7 @@ class Digest:
     period: Period
     sections: tuple[DigestSection, ...]
     quiet: tuple[tuple[Topic, datetime | None], ...] = ()  # topics without news, and when they last had any
+    safety: tuple[SafetyItem, ...] = ()  # retractions and other notices about what was sent earlier; first of all
     near_misses: tuple[DigestItem, ...] = ()  # just below a topic's threshold, for readers who asked
     coverage: Coverage
     next_at: datetime | None = None
@@ -634,3 +693,56 @@ class Poll:
     new: int = 0
     seconds: float = 0.0
     detail: str = ""
+
+
+# --- who runs the place ---------------------------------------------------------------------------------------
+
+
+class Role(StrEnum):
+    """Each may do what those before it may."""
+
+    VIEWER = "viewer"
+    EDITOR = "editor"  # changes topics
+    ADMIN = "admin"  # sources, readers, outbox, users
+
+    def covers(self, other: Role) -> bool:
+        order = list(Role)
+        return order.index(self) >= order.index(other)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Somebody who may log in. `has_password` is false until the link that they got was used."""
+
+    id: int = 0
+    email: str
+    name: str = ""
+    role: Role = Role.VIEWER
+    active: bool = True
+    has_password: bool = False
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A browser that is logged in; `key` names it without being what opens it."""
+
+    key: str
+    user_id: int
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+    agent: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiToken:
+    """What a program logs in with, for its `scopes` ("topics:read" …) and never more than its user's role."""
+
+    id: int = 0
+    user_id: int
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None = None

@@ -1,0 +1,212 @@
+"""Articles -> stories: the ladder by which an article joins those about the same study, first step first.
+
+1. its address, DOI or PMID is a story's own; 2. its title is a story's of the last seven days; 3. enough of its text
+is (streaming containment); 4. it names a stored paper's title, and its journal or an author. The first two steps and
+the fourth are certain enough for any text; the third needs text.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from monitor.story.evidence import Evidence, Stage, is_preprint
+
+TITLE_WINDOW = timedelta(days=7)
+TEXT_WINDOW = timedelta(days=14)
+MIN_SHARE = 0.4  # of the shorter one's shingles
+MIN_SHARED = 4
+MOST_HOLDERS = 2  # what more stories than this hold is furniture: "About us", a disclaimer
+
+
+@dataclass(frozen=True, slots=True)
+class TitleSeen:
+    story_id: int
+    at: datetime
+    source_id: int
+
+
+@dataclass(slots=True)
+class Known:
+    """What the stories so far know that bears upon a batch of articles; kept up to date while the batch is settled."""
+
+    names: dict[int, int] = field(default_factory=dict)  # name -> story
+    titles: dict[int, TitleSeen] = field(default_factory=dict)
+    works: dict[int, int] = field(default_factory=dict)  # title of a paper or preprint -> its article
+    holders: dict[int, list[int]] = field(default_factory=dict)  # shingle -> stories
+    sizes: dict[int, int] = field(default_factory=dict)  # story -> how many shingles it holds
+    dois: dict[int, set[str]] = field(default_factory=dict)  # story -> DOIs its articles name
+    story_of: dict[int, int] = field(default_factory=dict)  # article -> story
+    apart: dict[int, set[int]] = field(default_factory=dict)  # article -> articles it must not meet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where an article went and why: `step` is "first", "name", "title", "text" or "cited"; `share` for "text"."""
+
+    article_id: int
+    story_id: int
+    step: str
+    share: float = 0.0
+
+
+@dataclass(slots=True)
+class Settled:
+    """What came of a batch: placements, and what is to be remembered of them."""
+
+    placements: list[Placement] = field(default_factory=list)
+    merged: list[tuple[int, int]] = field(default_factory=list)  # story, and the one it is part of now
+    shingles: list[tuple[int, int]] = field(default_factory=list)  # (shingle, story), new ones
+
+
+Vouch = Callable[[int, int], bool]
+
+
+def settle(batch: Iterable[Evidence], known: Known, vouch: Vouch = lambda _article, _work: False) -> Settled:
+    """Give each article its story, in order. A new story bears the number of its first article.
+
+    An article that has a story already (its text or DOI came later) stays there, unless it alone is its story: then it
+    may still join another. Two stories that turn out to share a name become one. `vouch(article, work)`: do these two
+    articles, of which one names the other's title, fit by journal or authors?
+    """
+    settled = Settled()
+    for one in batch:
+        here = known.story_of.get(one.article_id)
+        placement = _placed(one, known, vouch)
+        if here is not None:
+            placement = _moved(one, here, placement, known, settled)
+        settled.placements.append(placement)
+        _remember(one, placement.story_id, known, settled)
+    return settled
+
+
+def _placed(one: Evidence, known: Known, vouch: Vouch) -> Placement:
+    here = known.story_of.get(one.article_id)
+    forbidden = {known.story_of.get(other) for other in known.apart.get(one.article_id, ())}
+
+    def may(story: int | None) -> bool:
+        return story is not None and story != here and story not in forbidden
+
+    for name in one.names:
+        if may(story := known.names.get(name)) and story is not None:
+            return Placement(article_id=one.article_id, story_id=story, step="name")
+    for story in _by_title(one, known):
+        if may(story) and not _contradicts(one, story, known):
+            return Placement(article_id=one.article_id, story_id=story, step="title")
+    for story, share in _by_text(one, known):
+        if may(story) and not _contradicts(one, story, known):
+            return Placement(article_id=one.article_id, story_id=story, step="text", share=share)
+    for story in _by_work(one, known, vouch):
+        if may(story) and not _contradicts(one, story, known):
+            return Placement(article_id=one.article_id, story_id=story, step="cited")
+    return Placement(article_id=one.article_id, story_id=one.article_id if here is None else here, step="first")
+
+
+def _by_title(one: Evidence, known: Known) -> Iterator[int]:
+    """The story with this title of the last week. A source does not copy itself: there it is a column's name."""
+    seen = known.titles.get(one.title) if one.title is not None else None
+    if seen and abs(one.at - seen.at) <= TITLE_WINDOW and (seen.source_id != one.source_id or not one.source_id):
+        yield seen.story_id
+
+
+def _by_text(one: Evidence, known: Known) -> Iterator[tuple[int, float]]:
+    """Stories that hold enough of this text, the one that holds most first."""
+    shared: Counter[int] = Counter()
+    own = len(one.shingles)
+    for stories in filter(None, map(known.holders.get, one.shingles)):
+        if len(stories) > MOST_HOLDERS:
+            own -= 1
+        else:
+            for story in stories:
+                shared[story] += 1
+    for story, count in sorted(shared.items(), key=lambda pair: (-pair[1], pair[0])):
+        if count < MIN_SHARED:
+            return
+        share = count / min(own, known.sizes.get(story, 0) or own)
+        if share >= MIN_SHARE:
+            yield story, share
+
+
+def _by_work(one: Evidence, known: Known, vouch: Vouch) -> Iterator[int]:
+    """The story of a paper that this news story names; of a preprint, or the paper, with the same title."""
+    titles = (one.work,) if one.work is not None else one.quoted
+    for title in titles:
+        work = known.works.get(title)
+        if work is not None and work != one.article_id and vouch(one.article_id, work):
+            story = known.story_of.get(work)
+            if story is not None:
+                yield story
+
+
+def _contradicts(one: Evidence, story: int, known: Known) -> bool:
+    """Two published papers are two studies, and so are stories about two papers, however alike their words are."""
+    if not one.doi:
+        return False
+    if one.stage is Stage.PREPRINT or is_preprint(one.doi):
+        return False
+    dois = known.dois.get(story, set())
+    return one.doi not in dois and not all(map(is_preprint, dois))
+
+
+def _moved(one: Evidence, here: int, wish: Placement, known: Known, settled: Settled) -> Placement:
+    """An article that has a story: only a name moves company; one that is alone may follow any step."""
+    alone = sum(story == here for story in known.story_of.values()) == 1
+    stays = Placement(article_id=one.article_id, story_id=here, step="first")
+    if wish.story_id == here or (wish.step != "name" and not alone) or _must_stay_apart(here, wish.story_id, known):
+        return stays
+    kept, gone = sorted((here, wish.story_id))
+    settled.merged.append((gone, kept))
+    for table in (known.names, known.story_of):
+        table.update({key: kept for key, story in table.items() if story == gone})
+    for stories in known.holders.values():
+        if gone in stories:
+            stories.remove(gone)
+            if kept not in stories:
+                stories.append(kept)
+    known.sizes[kept] = known.sizes.get(kept, 0) + known.sizes.pop(gone, 0)
+    known.dois.setdefault(kept, set()).update(known.dois.pop(gone, set()))
+    for key, seen in known.titles.items():
+        if seen.story_id == gone:
+            known.titles[key] = TitleSeen(kept, seen.at, seen.source_id)
+    return Placement(article_id=one.article_id, story_id=kept, step=wish.step, share=wish.share)
+
+
+def _must_stay_apart(one: int, other: int, known: Known) -> bool:
+    return any(
+        {known.story_of.get(article), known.story_of.get(partner)} == {one, other}
+        for article, partners in known.apart.items()
+        for partner in partners
+    )
+
+
+def _remember(one: Evidence, story: int, known: Known, settled: Settled) -> None:
+    known.story_of[one.article_id] = story
+    for name in one.names:
+        known.names.setdefault(name, story)
+    if one.title is not None:
+        known.titles[one.title] = TitleSeen(story, one.at, one.source_id)
+    if one.work is not None:
+        known.works.setdefault(one.work, one.article_id)
+    if one.doi:
+        known.dois.setdefault(story, set()).add(one.doi)
+    new = []
+    for shingle in one.shingles:
+        stories = known.holders.get(shingle)
+        if stories is None:
+            known.holders[shingle] = [story]
+        elif story in stories or len(stories) > MOST_HOLDERS:  # one more than counts is kept, to know it for furniture
+            continue
+        else:
+            stories.append(story)
+        new.append((shingle, story))
+    settled.shingles += new
+    known.sizes[story] = known.sizes.get(story, 0) + len(new)
+
+
+def also_covered(names: Collection[str], own: str) -> tuple[str, ...]:
+    """The other sources of a story, each once, in order of arrival."""
+    return tuple(name for name in dict.fromkeys(names) if name and name != own)
+
+
