@@ -65,9 +65,79 @@ class PollSettings(Section):
     """When sources and article pages are visited."""
 
     interval_minutes: int = setting(60, "Minutes between two polls of a source that names no interval.", ge=1)
+    adapt: bool = setting(
+        True, "Learn each feed's interval from its own rhythm. false: every source keeps the interval it was given."
+    )
+    least_minutes: int = setting(
+        15, "Least minutes between two polls that are learned: no feed of medical news loses entries faster.", ge=1
+    )
+    most_minutes: int = setting(
+        360,
+        "Most minutes between two polls that are learned: a daily digest is never missing a morning's papers.",
+        ge=1,
+    )
+    full_feed: int = setting(
+        5, "So many entries without one known among them mean that some came and went between two polls.", ge=2
+    )
+    stale_days: int = setting(14, "Days without anything new until a source that answers is reported as stale.", ge=1)
+    stale_gaps: float = setting(
+        10, "And so many times its usual gap between two entries: a quarterly is not stale after two weeks.", ge=1
+    )
+    gone_days: int = setting(7, "Days until a source that says it is gone for good (410) is asked again.", ge=1)
+    tries: int = setting(
+        5,
+        "Tries of one request to an index such as PubMed within a visit: its limit is counted by the second.",
+        ge=1,
+        le=20,
+    )
+    first_wait: float = setting(1.0, "Seconds before such a second try; each further wait is doubled.", ge=0, le=60)
+    longest_wait: float = setting(
+        120,
+        "Seconds that such a server may ask us to wait within a visit; for more the next visit is waited for.",
+        ge=0,
+    )
     batch: int = setting(50, "Sources claimed at a time.", ge=1, le=1000)
     page_batch: int = setting(50, "Article pages claimed at a time.", ge=1, le=1000)
     max_entries: int = setting(1000, "Entries read from one feed; what is beyond is counted and shown.", ge=1)
+
+
+class ScholarlySettings(Section):
+    """PubMed, Crossref and the other indexes: saved searches, and what they know of each paper. fetch.contact should be
+    a mail address: Crossref is faster and Unpaywall answers at all only to those who name one.
+    """
+
+    pubmed_key: SecretStr = setting(
+        SecretStr(""), "NCBI API key: 10 requests a second, not 3. Better: MONITOR_SCHOLARLY__PUBMED_KEY_FILE."
+    )
+    pubmed_per_second: float = setting(
+        0, "Requests a second to PubMed. 0: what it allows (3, or 10 with a key).", ge=0, le=100
+    )
+    openalex_key: SecretStr = setting(
+        SecretStr(""), "OpenAlex API key; without one it is not asked. Better: MONITOR_SCHOLARLY__OPENALEX_KEY_FILE."
+    )
+    first_days: int = setting(30, "Days that the first visit to a saved search looks back.", ge=1, le=3650)
+    chunk: int = setting(
+        200, "Records asked for at once: a broken answer costs one chunk. PubMed advises 200.", ge=1, le=1000
+    )
+    max_results: int = setting(
+        20_000, "A search that finds more in one visit is refused: its query cannot be meant.", ge=100
+    )
+    max_sitemaps: int = setting(
+        20, "Files of one sitemap index that are read in one visit, newest first.", ge=1, le=1000
+    )
+    enrich: bool = setting(
+        True, "Look up each article's paper: abstract, MeSH terms, publication types, open access, trial numbers."
+    )
+    enrich_at_once: int = setting(2, "Papers looked up at the same time.", ge=1, le=20)
+    fresh_days: int = setting(30, "Days that what an index said of a paper is not asked for again.", ge=1)
+    again_days: int = setting(
+        5, "Days until a paper without MeSH terms is looked up again, and twice as many until the last time. 0: never.",
+        ge=0,
+    )  # fmt: skip
+    pubmed_url: str = setting("https://eutils.ncbi.nlm.nih.gov/entrez/eutils/", "E-utilities, for looking papers up.")
+    crossref_url: str = setting("https://api.crossref.org/", "Crossref, for looking papers up.")
+    unpaywall_url: str = setting("https://api.unpaywall.org/v2/", "Unpaywall. Empty: not asked.")
+    openalex_url: str = setting("https://api.openalex.org/", "OpenAlex.")
 
 
 class DigestSettings(Section):
@@ -181,6 +251,7 @@ class Settings(BaseSettings):
     fetch: FetchSettings = FetchSettings()
     parse: ParseSettings = ParseSettings()
     poll: PollSettings = PollSettings()
+    scholarly: ScholarlySettings = ScholarlySettings()
     digest: DigestSettings = DigestSettings()
     mail: MailSettings = MailSettings()
     smtp: SmtpSettings = SmtpSettings()
@@ -331,7 +402,11 @@ def _explain(problem: Any, path: Path) -> str:
     where = variable(key) if variable(key) in {name.upper() for name in os.environ} else f"in {path}"
     value = (
         ""
-        if "password" in key or "secret" in key or "token" in key or key in {"storage.url", "channels.urls"}
+        if "password" in key
+        or "secret" in key
+        or "token" in key
+        or key.endswith("_key")
+        or key in {"storage.url", "channels.urls"}
         else f" = {problem['input']!r}"
     )
     return f"setting {key}{value} ({where}): {problem['msg'][0].lower()}{problem['msg'][1:]}"

@@ -21,9 +21,14 @@ from monitor.errors import ConfigError, FetchError, QueryError
 from monitor.fetch import Fetcher, Limits
 from monitor.match import Matcher, parse_query
 from monitor.model import Source, Topic
+from monitor.parse.asking import Access
 from monitor.pipeline import Bounces, Ingest, Monitor, Publisher, Readers, Rules, Sender
+from monitor.pipeline.enrich import Enrichment, Places
+from monitor.pipeline.harvest import Patience
 from monitor.pipeline.tuning import Tuning
+from monitor.pipeline.users import Users
 from monitor.sandbox import Sandbox
+from monitor.schedule import Pacing
 from storage import Storage, exclusive
 from storage import migrate as migrate_storage
 
@@ -130,6 +135,9 @@ def _monitor(
         now=now,
         lease=lease,
         max_entries=chosen.poll.max_entries,
+        access=_access(chosen),
+        pacing=_pacing(chosen),
+        patience=_patience(chosen),
     )
     publisher = Publisher(
         storage=storage,
@@ -160,8 +168,10 @@ def _monitor(
         sender=sender,
         readers=Readers(storage=storage, letterhead=letterhead, links=links, now=now),
         tuning=Tuning(storage=storage, now=now),
+        users=Users(storage=storage, now=now),
         bounces=bounces,
         mailbox=_mailbox(chosen),
+        enrichment=_enrichment(chosen, storage, fetcher, sandbox, matcher, now),
         matcher=matcher,
         now=now,
         rules=Rules(
@@ -173,6 +183,7 @@ def _monitor(
             sources_at_once=chosen.poll.batch,
             pages_at_once=chosen.poll.page_batch,
             messages_at_once=chosen.smtp.connections,
+            papers_at_once=chosen.scholarly.enrich_at_once,
         ),
     )
 
@@ -186,6 +197,64 @@ def _fetcher(chosen: Settings) -> Fetcher:
         host_delay=chosen.fetch.host_delay,
         timeout=chosen.fetch.timeout,
         limits=Limits(wire=chosen.fetch.max_bytes, unpacked=chosen.fetch.max_unpacked_bytes),
+    )
+
+
+def _access(chosen: Settings) -> Access:
+    scholarly, contact = chosen.scholarly, chosen.fetch.contact.strip()
+    return Access(
+        contact=contact.removeprefix("mailto:") if "@" in contact and "://" not in contact else "",
+        pubmed_key=scholarly.pubmed_key.get_secret_value(),
+        pubmed_per_second=scholarly.pubmed_per_second,
+        openalex_key=scholarly.openalex_key.get_secret_value(),
+        first_days=scholarly.first_days,
+        chunk=scholarly.chunk,
+        max_results=scholarly.max_results,
+        max_sitemaps=scholarly.max_sitemaps,
+    )
+
+
+def _pacing(chosen: Settings) -> Pacing:
+    poll = chosen.poll
+    return Pacing(
+        adapt=poll.adapt,
+        least=timedelta(minutes=poll.least_minutes),
+        most=timedelta(minutes=poll.most_minutes),
+        full_feed=poll.full_feed,
+        stale_after=timedelta(days=poll.stale_days),
+        stale_gaps=poll.stale_gaps,
+        gone=timedelta(days=poll.gone_days),
+    )
+
+
+def _patience(chosen: Settings) -> Patience:
+    poll = chosen.poll
+    return Patience(tries=poll.tries, first_wait=poll.first_wait, longest=poll.longest_wait)
+
+
+def _enrichment(
+    chosen: Settings, storage: Storage, fetcher: Fetcher, sandbox: Sandbox, matcher: Matcher, now: Clock
+) -> Enrichment | None:
+    scholarly = chosen.scholarly
+    if not scholarly.enrich:
+        return None
+    return Enrichment(
+        storage=storage,
+        fetcher=fetcher,
+        sandbox=sandbox,
+        matcher=matcher,
+        now=now,
+        lease=timedelta(seconds=chosen.run.lease_seconds),
+        access=_access(chosen),
+        places=Places(
+            pubmed=scholarly.pubmed_url,
+            crossref=scholarly.crossref_url,
+            unpaywall=scholarly.unpaywall_url,
+            openalex=scholarly.openalex_url,
+        ),
+        patience=_patience(chosen),
+        fresh=timedelta(days=scholarly.fresh_days),
+        again=timedelta(days=scholarly.again_days),
     )
 
 

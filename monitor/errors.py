@@ -8,6 +8,7 @@ MonitorError
 │   ├── FetchStatus       the server answered, but not with what we asked for
 │   └── FetchTooLarge     more bytes, headers or expansion than allowed
 ├── ParseError(url)       the bytes are not what they should be
+│   └── NothingSelected   a list page's selectors find nothing any more
 ├── QueryError            a topic's query is wrong; carries every problem with its columns
 ├── TopicRefused          a topic would not do what it should; carries every reason, may be forced with a note
 ├── StorageError
@@ -24,6 +25,7 @@ MonitorError
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,14 +44,23 @@ def _again(kind: type[MonitorError], args: tuple[object, ...], state: dict[str, 
     return error
 
 
+_KEYS = re.compile(r"(?i)([?&](?:api[-_]?key|access[-_]?token|token|apikey|password|secret)=)[^&#\s'\"]+")
+
+
+def without_keys(text: str) -> str:
+    """A text with an address in it, fit to be shown: the values of parameters such as api_key are gone."""
+    return _KEYS.sub(r"\1…", text) if "=" in text else text
+
+
 class ConfigError(MonitorError):
     """A setting is wrong; the message names it, where it stands, and what would be right."""
 
 
 class FetchError(MonitorError):
-    """An address could not be fetched."""
+    """An address could not be fetched. Neither it nor the reason shows a key."""
 
     def __init__(self, url: str, reason: str) -> None:
+        url, reason = without_keys(url), without_keys(reason)
         super().__init__(f"{url}: {reason}")
         self.url = url
         self.reason = reason
@@ -83,6 +94,7 @@ class ParseError(MonitorError):
     """The bytes of an address are not what they should be."""
 
     def __init__(self, url: str, reason: str) -> None:
+        url, reason = without_keys(url), without_keys(reason)
         super().__init__(f"{url}: {reason}")
         self.url = url
         self.reason = reason

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import calendar
 import difflib
-from collections.abc import Iterator
+import itertools
+import statistics
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
@@ -18,6 +21,7 @@ from monitor.model import Cadence, Period, Source, Subscription
 
 AT_ONCE_GRID = timedelta(minutes=15)
 LONGEST_WAIT = timedelta(hours=24)
+FIRST_RETRY = 4  # a first failure is retried after this part of the interval
 LONGEST_DELIVERY = timedelta(hours=48)
 JITTER = 0.1
 PAGE_WAITS = (timedelta(minutes=10), timedelta(minutes=50), timedelta(hours=3), timedelta(hours=8))
@@ -188,6 +192,73 @@ def _period_key(subscription: Subscription, due_at: datetime) -> str:
 # --- polling and retries --------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pacing:
+    """How polling adapts. `adapt` false: every source keeps its own interval.
+
+    `least` and `most` bound what is learned. `full_feed` entries without one known among them are a missed window.
+    A source is stale that brought nothing new for `stale_after`, and for `stale_gaps` times its usual gap. One that
+    says that it is gone (410) is asked again after `gone`.
+    """
+
+    adapt: bool = True
+    least: timedelta = timedelta(minutes=15)
+    most: timedelta = timedelta(hours=6)
+    full_feed: int = 5
+    stale_after: timedelta = timedelta(days=14)
+    stale_gaps: float = 10
+    gone: timedelta = timedelta(days=7)
+
+
+GROWTH = 1.25  # of a learned interval, from one poll to the next: it shrinks at once and grows slowly
+
+
+def usual_gap(appeared: Iterable[datetime | None], now: datetime) -> timedelta | None:
+    """The median time between two entries, of those that lie in the past; None where that says nothing.
+
+    A feed that dates by the day has gaps of nothing and of days: then it is the span over the number of entries.
+    """
+    dated = [moment for moment in appeared if moment is not None and moment <= now]
+    moments = sorted(set(dated))
+    if len(moments) < 3:
+        return None
+    if all(moment == moment.replace(hour=0, minute=0, second=0, microsecond=0) for moment in moments):
+        return (moments[-1] - moments[0]) / max(len(dated) - 1, 1)
+    gaps = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(moments)]
+    return timedelta(seconds=statistics.median(gaps))
+
+
+def learned_pace(source: Source, gap: timedelta | None, *, missed: bool, pacing: Pacing) -> timedelta | None:
+    """The interval to poll a moving list at: its usual gap, within bounds. None: nothing is known yet.
+
+    `missed`: its last window was gone before we came. Then it is half of what it was, whatever the gap says.
+    An interval that an admin set outside of the bounds is his wish: a longer one is kept, a shorter one is the least.
+    """
+    if not pacing.adapt or source.interval > pacing.most:
+        return None
+    least = min(pacing.least, source.interval)
+    before = source.pace or source.interval
+    if missed:
+        return max(before / 2, least)
+    if gap is None:
+        return min(before * GROWTH, source.interval) if source.pace else None
+    target = min(max(gap, least), pacing.most)
+    return min(target, before * GROWTH) if source.pace else target
+
+
+def has_missed(source: Source, entries: int, unseen: int, pacing: Pacing) -> bool:
+    """Nothing in common with the last visit: a full list of which not one entry is known, though we came before."""
+    return source.last_new_at is not None and unseen == entries >= pacing.full_feed
+
+
+def is_stale(source: Source, now: datetime, pacing: Pacing) -> bool:
+    """It answers, but brought nothing new for much longer than usual."""
+    if source.last_new_at is None:
+        return False
+    usual = (source.gap or timedelta()).total_seconds() * pacing.stale_gaps
+    return (now - source.last_new_at).total_seconds() > max(pacing.stale_after.total_seconds(), usual)
+
+
 def next_poll(
     source: Source,
     now: datetime,
@@ -196,17 +267,23 @@ def next_poll(
     retry_after: float | None = None,
     max_age: float | None = None,
     ttl: timedelta | None = None,
+    pace: timedelta | None = None,
     jitter: float = 0.5,
 ) -> datetime:
-    """Poll again after the source's interval, doubled for each failure in a row, at most a day.
+    """Poll again after the source's interval, or after the `pace` that was learned.
 
+    A first failure is retried after a quarter of it (a machine that starts before its network must not wait for hours),
+    each further one in a row after twice as long, at most a day; the first success brings the interval back.
     The publisher may ask for more time (Retry-After, Cache-Control max-age in seconds, the feed's ttl), also at most a
     day. `jitter`, from 0 up to 1, spreads the wait by ±10 %, but never below Retry-After.
     """
-    interval = source.interval.total_seconds()
-    longest = max(LONGEST_WAIT.total_seconds(), interval)
-    wait = max(interval, _seconds(max_age), _seconds(ttl.total_seconds() if ttl else None))
-    wait = min(wait * 2 ** min(max(failures, 0), 20), longest) * (1 - JITTER + 2 * JITTER * jitter)
+    interval = (pace or source.pace or source.interval).total_seconds()
+    longest = max(LONGEST_WAIT.total_seconds(), source.interval.total_seconds())
+    if failures > 0:
+        wait = interval / FIRST_RETRY * 2 ** min(failures - 1, 20)
+    else:
+        wait = max(interval, _seconds(max_age), _seconds(ttl.total_seconds() if ttl else None))
+    wait = min(wait, longest) * (1 - JITTER + 2 * JITTER * jitter)
     return now + timedelta(seconds=min(max(wait, _seconds(retry_after)), longest))
 
 

@@ -42,6 +42,7 @@ class Heartbeat:
         jobs: list[tuple[str, Callable[[], Awaitable[object]], float]] = [
             ("poll", monitor.poll_due, tick),
             ("pages", monitor.read_pages_due, tick),
+            ("papers", monitor.enrich_due, tick),
             ("digests", monitor.plan_digests, tick),
             ("outbox", monitor.send_due, tick),
             ("bounces", monitor.read_bounces, max(tick, 300)),

@@ -2,14 +2,18 @@
 
 from storage.migrate import SchemaState, exclusive, migrate, schema_state
 from storage.store import Storage
-from storage.values import AuditEntry, Concept, Counts, Example, PageTask, Rematch, Saved, SentDigest
+from storage.sources import Learned
+from storage.values import AuditEntry, Concept, Counts, EnrichTask, Example, PageTask, Rematch, Saved, SentDigest
 
 __all__ = [
     "AuditEntry",
     "Concept",
     "Counts",
     "Example",
+    "EnrichTask",
     "PageTask",
+    "Funnel",
+    "Learned",
     "Rematch",
     "Saved",
     "SchemaState",

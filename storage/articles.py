@@ -12,7 +12,7 @@ from monitor.errors import NotFound, StorageError
 from monitor.identity import normal_doi, url_key
 from monitor.model import Article, IndexQuery, Match, Source
 from storage import matches as topic_matches
-from storage import rows, search
+from storage import papers, rows, search
 from storage import tables as t
 from storage.engine import chunks, clean, insert_many, reads, writes
 from storage.entries import mark_of
@@ -45,8 +45,11 @@ class Articles(Pages):
         if source_id is not None:
             _link_entries(db, source_id, found, {**known, **new}, set(known), now)
         search.add(db, [(number, values[key]["title"], _text(values[key])) for key, number in new.items()])
-        _put_matches(db, {number: first[key].matches for key, number in new.items()}, now)
+        _put_matches(db, {number: first[key].matches for key, number in new.items()}, now, new=True)
         _put_pages(db, {number: first[key] for key, number in new.items()})
+        papers.put_due(
+            db, [number for key, number in new.items() if values[key]["doi_key"] or values[key]["pmid"]], now
+        )
         return Counts(new=len(new), known=len(known))
 
     @reads
@@ -236,6 +239,8 @@ def _fill_blanks(
                 _put_matches(db, {before.id: first[before.key].matches}, now)
             if blank:
                 put_text(db, before, blank)
+            if blank.get("doi_key") and not before.pmid:
+                papers.put_due(db, [before.id], now)
 
 
 _TEXT = ("title", "summary", "body")
@@ -291,9 +296,11 @@ def _link_entries(
     insert_many(db, t.entry, [entries[key] for key in sorted(entries)])
 
 
-def _put_matches(db: sa.Connection, matches: dict[int, tuple[Match, ...]], now: datetime) -> None:
+def _put_matches(
+    db: sa.Connection, matches: dict[int, tuple[Match, ...]], now: datetime, *, new: bool = False
+) -> None:
     mine = [replace(match, article_id=number) for number, some in matches.items() for match in some]
-    topic_matches.put(db, mine, now=now, old_news=False)
+    topic_matches.put(db, mine, now=now, old_news=False, new=new)
 
 
 def _put_pages(db: sa.Connection, articles: dict[int, Saved]) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from monitor.model import Article, Match
 from storage import matches as topic_matches
-from storage import rows, search
+from storage import papers, rows, search
 from storage import tables as t
 from storage.engine import Repository, changed, writes
 from storage.values import PageTask
@@ -54,6 +54,8 @@ class Pages(Repository):
         number = task.article.id
         before = db.execute(t.article.select().where(_a.id == number)).one()
         put_text(db, before, _from_page(article))
+        if (article.doi or article.pmid) and not (before.doi_key or before.pmid):
+            papers.put_due(db, [number], now)
         mine = [replace(match, article_id=number) for match in matches]
         topic_matches.replace(db, _m.article_id == number, mine, now=now, old_news=False)
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -19,6 +19,15 @@ from storage.engine import Repository, changed, insert_into, reads, writes
 _s = t.source.c
 _SUCCESS = ("ok", "unchanged")
 _FIRST_RUN = "first_run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What a visit taught about a source; None leaves a value as it is."""
+
+    since: datetime | None = None
+    gap: timedelta | None = None
+    pace: timedelta | None = None
 
 
 class Sources(Repository):
@@ -40,11 +49,16 @@ class Sources(Repository):
 
     @writes
     def update(self, db: sa.Connection, source: Source) -> Source:
-        """Store what an admin may set: name, url, kind, pages, active, interval, weight. A new url forgets what the old
-        one's server told us. Raises NotFound.
+        """Store what an admin may set: name, url, kind, pages, active, interval, weight, options, confidence. A new url
+        forgets what the old one's server told us, other options or another kind also how far we had read. An interval
+        that was changed counts at once, and is learned from anew. Raises NotFound.
         """
         before = _get(db, source.slug)
         values = rows.of_source(source)
+        if source.interval != before.interval:
+            values["pace_seconds"] = None
+        if (source.kind, dict(source.options)) != (before.kind, dict(before.options)):
+            values |= {**rows.of_validators(Validators()), "since": None, "next_poll_at": None}
         if source.url != before.url:  # a visit to the old address must not settle the new one: its claim is lost
             values |= {**rows.of_validators(Validators()), "moves": 0, "next_poll_at": None}
             values |= {"epoch": _s.epoch + 1, "lease_until": None}
@@ -99,6 +113,7 @@ class Sources(Repository):
         validators: Validators | None = None,
         moves: int | None = None,
         new_url: str | None = None,
+        learned: Learned | None = None,
     ) -> bool:
         """Record a visit and end the claim; False, and nothing changed, if the claim was lost.
 
@@ -115,6 +130,12 @@ class Sources(Repository):
             values["moves"] = moves
         if new_url is not None:
             values |= {"url": new_url, "moves": 0}
+        if poll.new:
+            values["last_new_at"] = poll.at
+        if learned is not None:
+            told = {"since": learned.since, "gap_seconds": rows.seconds_of(learned.gap)}
+            told["pace_seconds"] = rows.seconds_of(learned.pace)
+            values |= {name: value for name, value in told.items() if value is not None}
         if not changed(db.execute(t.source.update().where(_held(source.id, source.epoch)).values(**values))):
             return False
         db.execute(t.poll.insert().values(_of_poll(replace(poll, source_id=source.id))))
@@ -189,6 +210,7 @@ def _add(db: sa.Connection, source: Source) -> Source:
         **rows.of_source(source),
         **rows.of_validators(source.validators),
         "next_poll_at": source.next_poll_at,
+        "since": source.since,
         "failures": 0,
         "last_error": "",
         "moves": 0,

@@ -15,6 +15,7 @@ from storage.migrate import SchemaState, newer, schema_state
 from storage.notices import Audit, Notices
 from storage.outbox import Outbox
 from storage.readers import Readers
+from storage.papers import Papers
 from storage.sources import Sources
 from storage.topics import Topics
 
@@ -36,6 +37,7 @@ class Storage:
         self.articles = Articles(database)
         self.topics = Topics(database)
         self.concepts = Concepts(database)
+        self.papers = Papers(database)
         self.readers = Readers(database)
         self.outbox = Outbox(database)
         self.notices = Notices(database)

@@ -42,6 +42,19 @@ class PageTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnrichTask:
+    """A claimed article whose paper is to be looked up. `attempts` counts this one; `epoch` fences as in PageTask."""
+
+    article: Article
+    attempts: int
+    epoch: int
+
+    @property
+    def id(self) -> int:
+        return self.article.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """A text that a topic must match, or must not; checked before a changed query is saved."""
 

@@ -59,6 +59,8 @@ async def run(directory: Path, room: Newsroom, box: Postbox) -> Outcome:
         fetch__host_delay=0.0,
         fetch__timeout=5.0,  # the slow server must not hold up a demo, nor a busy machine fail it
         fetch__contact="demo@example.org",
+        poll__adapt=False,  # its two weeks pass in hours that are known beforehand
+        scholarly__enrich=False,  # it is offline
         digest__sender="digest@example.org",
         digest__list_domain="example.org",
         web__base_url="http://127.0.0.1:8000",

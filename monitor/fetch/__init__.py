@@ -1,5 +1,5 @@
 """Address to bytes: bounded, polite, and only to public servers. The one way out of the program to the web."""
 
-from monitor.fetch.client import BULK, Fetcher, Limits
+from monitor.fetch.client import BULK, LARGE, Fetcher, Limits
 
-__all__ = ["BULK", "Fetcher", "Limits"]
+__all__ = ["BULK", "LARGE", "Fetcher", "Limits"]

@@ -12,6 +12,7 @@ import httpx
 from monitor.model import Validators
 
 MAX_RETRY_AFTER = 24 * 3600.0
+MAX_PACE = 60.0  # seconds between two requests, whatever a header says
 MAX_AGE = 30 * 24 * 3600
 MAX_VALIDATOR = 1_000
 CHALLENGE_MAX_BYTES = 64 * 1024
@@ -20,6 +21,7 @@ NOTICE_MAX_BYTES = 16 * 1024
 _PRINTABLE = re.compile(r"[\x20-\x7e\xa0-\U0010ffff]*")
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 _MAX_AGE = re.compile(r"(?:^|[,\s])max-age\s{0,3}=\s{0,3}\"?([0-9]{1,20})", re.IGNORECASE)
+_INTERVAL = re.compile(r"([0-9]{1,6})\s{0,3}(ms|s|m)?")
 _CHALLENGE_CODE = re.compile(
     rb"_cf_chl_opt|cf-chl-|cf_chl_|cf-browser-verification|id=\"challenge-form\"|/_Incapsula_Resource"
 )
@@ -112,6 +114,18 @@ def max_age(headers: httpx.Headers) -> int | None:
     """Seconds the answer stays fresh (Cache-Control: max-age), at most 30 days; None where nothing is said."""
     found = _MAX_AGE.search(headers.get("cache-control", "")[:2_000])
     return min(int(found[1]), MAX_AGE) if found else None
+
+
+def pace(headers: httpx.Headers) -> float | None:
+    """Seconds between two requests that a server allows by x-rate-limit-limit and x-rate-limit-interval (Crossref's
+    way: "10" in "1s"); None where it says nothing sensible.
+    """
+    limit = headers.get("x-rate-limit-limit", "").strip()
+    interval = _INTERVAL.fullmatch(headers.get("x-rate-limit-interval", "").strip())
+    if interval is None or not (limit.isascii() and limit.isdigit() and 0 < len(limit) < 7 and int(limit)):
+        return None
+    seconds = int(interval[1]) * {"ms": 0.001, "m": 60.0}.get(interval[2] or "s", 1.0)
+    return min(seconds / int(limit), MAX_PACE) if seconds else None
 
 
 def validators(headers: httpx.Headers, body_hash: str) -> Validators:

@@ -9,11 +9,12 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO, Self
+from urllib.parse import urlencode
 
 import aiohttp
 import httpx
@@ -36,6 +37,7 @@ NOT_MODIFIED = 304
 TOO_MANY_REQUESTS = 429
 UNAVAILABLE = 503
 DEFAULT_REST = 60.0  # seconds, after a 429 that names none
+SHORT_REST = 3.0  # the same, of a server whose pace is counted by the second
 CONNECT_TIMEOUT = {"connect": 15.0}
 ROBOTS_SECONDS = 30.0
 ACCEPT = "application/atom+xml, application/rss+xml, application/feed+json, text/html;q=0.9, */*;q=0.8"
@@ -43,6 +45,7 @@ NO_VALIDATORS = Validators()
 
 
 Write = Callable[[bytes], object]
+Pairs = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,7 @@ class Limits:
     redirects: int = 5
 
 
+LARGE = Limits(wire=20_000_000, unpacked=80_000_000)  # sitemaps: 50 MB by their standard
 BULK = Limits(wire=2_000_000_000, unpacked=8_000_000_000)  # files that are streamed to disk
 
 
@@ -111,14 +115,25 @@ class Fetcher:
         await self._gate.close()
 
     async def get(
-        self, url: str, *, validators: Validators = NO_VALIDATORS, robots: bool = False, accept: str = ACCEPT
+        self,
+        url: str,
+        *,
+        validators: Validators = NO_VALIDATORS,
+        robots: bool = False,
+        accept: str = ACCEPT,
+        form: Pairs = (),
+        keys: Pairs = (),
+        delay: float | None = None,
+        limits: Limits | None = None,
     ) -> Fetched:
         """The whole content of an address, or word that it has not changed since `validators` were given.
 
-        `robots`: respect robots.txt (for pages; a feed is there to be read by robots).
+        `robots`: respect robots.txt (for pages; a feed is there to be read by robots). `form` is sent by POST, which no
+        redirect is followed for. `keys` are parameters that only the server itself sees: they stand in no error, log or
+        result, and go to no other server. `delay` is what this server allows, in seconds between two requests.
         """
         body = bytearray()
-        ask = _Ask(url, validators, accept, robots, self._limits, self._timeout)
+        ask = _Ask(url, validators, accept, robots, limits or self._limits, self._timeout, form, keys, delay)
         fetched = await self._fetch(ask, body.extend)
         if fetched.unchanged:
             return fetched
@@ -162,8 +177,13 @@ class Fetcher:
         target = check_url(ask.url, self._allow)
         left = ask.timeout
         permanent = True
+        asked_for = target.server
+        if ask.delay is not None:
+            self._servers.allow_at_first(asked_for, ask.delay)
         for hop in range(ask.limits.redirects + 1):
             try:
+                if target.server != asked_for:
+                    ask = replace(ask, keys=())
                 if ask.robots:
                     self._servers.slow_down(target.server, await self._robots.check(target))
                 async with self._servers.turn(target.server, target.url):
@@ -173,6 +193,8 @@ class Fetcher:
                 if isinstance(got, Fetched):
                     return replace(got, moved_to=target.url if hop and permanent else "")
                 status, location = got
+                if ask.form:
+                    raise FetchRefused(ask.url, f"HTTP {status}: a form is not sent on to another address")
                 permanent = permanent and status in PERMANENT
                 following = self._follow(ask, target, location)
             except FetchError as error:
@@ -207,6 +229,8 @@ class Fetcher:
 
     async def _content(self, ask: _Ask, target: Target, response: httpx.Response, write: Write) -> Fetched:
         status, headers, known = response.status_code, response.headers, ask.validators
+        if (pace := answer.pace(headers)) is not None:
+            self._servers.allow(target.server, pace)
         asked = bool(answer.sendable(known.etag) or answer.sendable(known.last_modified))
         if status == NOT_MODIFIED and asked:
             fresh = answer.validators(headers, known.body_hash)
@@ -215,7 +239,7 @@ class Fetcher:
             )
             return self._fetched(ask, target, response, kept, unchanged=True)
         if status != OK or answer.is_challenge_by_header(headers):
-            raise self._failure(target, status, headers)
+            raise self._failure(target, status, headers, SHORT_REST if ask.delay is not None else DEFAULT_REST)
         digest = await _receive(target.url, response, ask.limits, write)
         return self._fetched(
             ask, target, response, answer.validators(headers, digest), unchanged=digest == known.body_hash
@@ -234,10 +258,10 @@ class Fetcher:
             max_age=answer.max_age(response.headers),
         )
 
-    def _failure(self, target: Target, status: int, headers: httpx.Headers) -> FetchStatus:
+    def _failure(self, target: Target, status: int, headers: httpx.Headers, short: float) -> FetchStatus:
         reason = answer.status_reason(status, headers)
         seconds = answer.retry_after(headers, datetime.now(UTC))
-        rest = DEFAULT_REST if status == TOO_MANY_REQUESTS and seconds is None else seconds
+        rest = short if status == TOO_MANY_REQUESTS and seconds is None else seconds
         if rest and status in (TOO_MANY_REQUESTS, UNAVAILABLE):
             self._servers.rest(target.server, rest, status, reason)
         return FetchStatus(target.url, status, reason, seconds)
@@ -245,7 +269,13 @@ class Fetcher:
     @asynccontextmanager
     async def _send(self, ask: _Ask, target: Target) -> AsyncIterator[httpx.Response]:
         """One request by httpx's transport, without its client: that would read redirects and cookies on its own."""
-        request = httpx.Request("GET", target.url, headers=self._headers(ask), extensions={"timeout": CONNECT_TIMEOUT})
+        request = httpx.Request(
+            "POST" if ask.form else "GET",
+            _with(target.url, ask.keys),
+            headers=self._headers(ask),
+            content=urlencode(ask.form).encode() if ask.form else None,
+            extensions={"timeout": CONNECT_TIMEOUT},
+        )
         response = await self._open().handle_async_request(request)
         try:
             yield response
@@ -258,6 +288,8 @@ class Fetcher:
             (b"Accept", ask.accept.encode("ascii", "replace")),
             (b"Accept-Encoding", b"gzip, deflate"),
         ]
+        if ask.form:
+            headers.append((b"Content-Type", b"application/x-www-form-urlencoded"))
         if etag := answer.sendable(ask.validators.etag):
             headers.append((b"If-None-Match", etag.encode()))
         if last_modified := answer.sendable(ask.validators.last_modified):
@@ -300,6 +332,13 @@ class _Ask:
     robots: bool
     limits: Limits
     timeout: float
+    form: Pairs = ()
+    keys: Pairs = field(default=(), repr=False)
+    delay: float | None = None
+
+
+def _with(url: str, keys: Pairs) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(keys)}" if keys else url
 
 
 def _writer(url: str, file: BinaryIO) -> Write:

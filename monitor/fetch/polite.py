@@ -20,6 +20,8 @@ class Server:
         self.turn = asyncio.Lock()
         self.users = 0
         self.delay = 0.0  # what its robots.txt asks for
+        self.allowed: float | None = None  # what its API's rules or headers say, in place of our usual delay
+        self.started_at = 0.0
         self.next_at = 0.0
         self.rests_until = 0.0
         self.rests_for = (0, "")  # status and reason
@@ -52,7 +54,9 @@ class Servers:
             async with server.turn:
                 await self._wait(server, url)
                 async with self._slots:
-                    server.next_at = time.monotonic() + max(self._delay, server.delay)
+                    usual = self._delay if server.allowed is None else server.allowed
+                    server.started_at = time.monotonic()
+                    server.next_at = server.started_at + max(usual, server.delay)
                     yield
         finally:
             server.users -= 1
@@ -77,6 +81,18 @@ class Servers:
     def slow_down(self, name: str, delay: float) -> None:
         """Keep `delay` seconds between two requests (a crawl-delay)."""
         self._server(name).delay = delay
+
+    def allow(self, name: str, delay: float) -> None:
+        """Keep `delay` seconds between two requests, and not our usual delay: the server's own rules say so."""
+        server = self._server(name)
+        server.allowed = delay
+        if server.next_at:
+            server.next_at = server.started_at + max(delay, server.delay)
+
+    def allow_at_first(self, name: str, delay: float) -> None:
+        """The same, until the server's headers tell more."""
+        if self._server(name).allowed is None:
+            self.allow(name, delay)
 
     def _server(self, name: str) -> Server:
         server = self._servers.get(name)

@@ -5,25 +5,43 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from monitor import schedule
 from monitor.errors import FetchError, FetchRefused, FetchStatus, MonitorError, ParseError
 from monitor.fetch import Fetcher
 from monitor.match import Matcher
-from monitor.model import Article, Entry, Feed, Fetched, Level, Match, Poll, Source
+from monitor.model import Article, Entry, Feed, Fetched, Match, Poll, Source, SourceKind, Validators
 from monitor.parse import article_from_entry, parse_article, parse_feed
+from monitor.parse.asking import Access
+from monitor.parse.harvesters import HARVESTERS, WINDOWS
+from monitor.pipeline.harvest import Driver, Patience
+from monitor.pipeline.health import Health
 from monitor.pipeline.lane import kept
 from monitor.sandbox import Sandbox
-from storage import PageTask, Saved, Storage
+from monitor.schedule import Pacing
+from storage import Learned, PageTask, Saved, Storage
 
 log = logging.getLogger(__name__)
 
 MOVES_BEFORE_NEW_ADDRESS = 3  # permanent redirects in a row until we believe them
-FAILURES_BEFORE_NOTICE = 3
-GONE = 410
+
+
+@dataclass(slots=True)
+class Visit:
+    """What one visit to a source has brought so far. `head` is the answer that its validators and address come from."""
+
+    head: Fetched | None = None
+    unchanged: bool = False
+    entries: int = 0
+    unseen: int = 0
+    new: int = 0
+    appeared: list[datetime | None] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    ttl: timedelta | None = None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,20 +55,69 @@ class Ingest:
     now: Callable[[], datetime]
     lease: timedelta
     max_entries: int = 1000
+    access: Access = field(default_factory=Access)
+    pacing: Pacing = field(default_factory=Pacing)
+    patience: Patience = field(default_factory=Patience)
 
     async def refresh(self, source: Source) -> Poll:
         """One visit to a claimed source. Raises nothing: what went wrong is the poll's outcome."""
         started = time.monotonic()
+        visit = Visit()
         async with kept(
             lambda: self.storage.sources.renew(source.id, source.epoch, self.now() + self.lease), self.lease
         ):
             try:
-                fetched = await self.fetcher.get(source.url, validators=source.validators)
-                feed = None if fetched.unchanged else await self._parse(fetched)
-                new = await self._save(source, feed) if feed else 0
+                await (self._read_feed if source.kind is SourceKind.FEED else self._harvest)(source, visit)
             except Exception as error:  # the boundary: one source's trouble, whatever it is, stays its own
-                return await self._failed(source, error, time.monotonic() - started)
-        return await self._succeeded(source, fetched, feed, new, time.monotonic() - started)
+                return await self._failed(source, error, visit, time.monotonic() - started)
+        return await self._succeeded(source, visit, time.monotonic() - started)
+
+    async def _read_feed(self, source: Source, visit: Visit) -> None:
+        visit.head = await self.fetcher.get(source.url, validators=source.validators)
+        visit.unchanged = visit.head.unchanged
+        if not visit.unchanged:
+            feed = await self._parse(visit.head)
+            visit.ttl = feed.ttl
+            await self._take(source, feed, visit)
+
+    async def _harvest(self, source: Source, visit: Visit) -> None:
+        """Ask an index or a site page by page; each page is stored before the next is asked for, the watermark last."""
+        driver = Driver(self.fetcher, self.sandbox, self.patience)
+        harvest = HARVESTERS[source.kind](source, self.access, self.now())
+
+        async def store(feed: Feed) -> None:
+            await self._take(source, feed, visit)
+
+        done = await driver.run(source, harvest, store)
+        visit.unchanged = done is None
+        if done is not None:
+            visit.since = done.since
+            visit.remarks += done.remarks
+        if done is None or done.conditional:
+            visit.head = driver.first
+
+    async def _take(self, source: Source, feed: Feed, visit: Visit) -> None:
+        unseen = await self.storage.sources.unseen(source.id, feed.entries)
+        visit.new += await self._save(source, feed, unseen)
+        visit.entries += len(feed.entries)
+        visit.unseen += len(unseen)
+        visit.appeared += [entry.published or entry.updated for entry in feed.entries]
+        visit.remarks += _remarks(feed)
+
+    async def look_at(self, source: Source) -> Feed:
+        """What a visit to this source would find now, all of it, storing nothing. Raises FetchError or ParseError."""
+        if source.kind is SourceKind.FEED:
+            return (await self.look(source.url))[1]
+        found: list[Feed] = []
+
+        async def keep(feed: Feed) -> None:
+            found.append(feed)
+
+        await Driver(self.fetcher, self.sandbox, self.patience).run(
+            replace(source, validators=Validators()), HARVESTERS[source.kind](source, self.access, self.now()), keep
+        )
+        entries = tuple(entry for feed in found for entry in feed.entries)
+        return Feed(title=found[0].title if found else "", entries=entries, url=source.url)
 
     async def look(self, url: str) -> tuple[Fetched, Feed]:
         """Fetch and parse a feed without storing anything. Raises FetchError or ParseError."""
@@ -101,8 +168,7 @@ class Ingest:
             parse_feed, fetched.body, url=fetched.final_url, content_type=fetched.content_type, limit=self.max_entries
         )
 
-    async def _save(self, source: Source, feed: Feed) -> int:
-        entries = await self.storage.sources.unseen(source.id, feed.entries)
+    async def _save(self, source: Source, feed: Feed, entries: list[Entry]) -> int:
         if not entries:
             return 0
         now = self.now()
@@ -115,46 +181,60 @@ class Ingest:
         page_due_at = now if source.pages and article.url else None
         return Saved(entry=entry, article=article, matches=tuple(self.matcher.match(article)), page_due_at=page_due_at)
 
-    async def _succeeded(self, source: Source, fetched: Fetched, feed: Feed | None, new: int, seconds: float) -> Poll:
+    async def _succeeded(self, source: Source, visit: Visit, seconds: float) -> Poll:
         now = self.now()
-        entries = len(feed.entries) if feed else 0
         poll = Poll(
             source_id=source.id,
             at=now,
-            outcome="ok" if feed else "unchanged",
-            entries=entries,
-            new=new,
+            outcome="unchanged" if visit.unchanged else "ok",
+            entries=visit.entries,
+            new=visit.new,
             seconds=seconds,
-            detail=_remarks(feed),
+            detail="; ".join(visit.remarks)[:2_000],
         )
+        moving = source.kind in WINDOWS  # its list moves on: what is not read in time is gone
+        missed = moving and schedule.has_missed(source, visit.entries, visit.unseen, self.pacing)
+        gap = schedule.usual_gap(visit.appeared, now) or source.gap
+        pace = schedule.learned_pace(source, gap, missed=missed, pacing=self.pacing) if moving else None
+        head = visit.head
         next_poll_at = schedule.next_poll(
             source,
             now,
-            failures=0,
-            max_age=fetched.max_age,
-            ttl=feed.ttl if feed else None,
+            max_age=head.max_age if head and not missed else None,
+            ttl=None if missed else visit.ttl,
+            pace=pace,
             jitter=random.random(),  # noqa: S311
         )
-        moves = source.moves + 1 if fetched.moved_to else 0
-        moved = fetched.moved_to if moves >= MOVES_BEFORE_NEW_ADDRESS else None
-        # the validators come last: were they stored before the entries, a crash between would lose those
+        moves = source.moves + 1 if head and head.moved_to else 0
+        moved = head.moved_to if head and moves >= MOVES_BEFORE_NEW_ADDRESS else None
+        # validators and watermark come last: were they stored before the entries, a crash between would lose those
         await self.storage.sources.finish(
-            source, poll, next_poll_at=next_poll_at, validators=fetched.validators, moves=moves, new_url=moved
+            source,
+            poll,
+            next_poll_at=next_poll_at,
+            validators=head.validators if head else None,
+            moves=moves,
+            new_url=moved,
+            learned=Learned(since=visit.since, gap=gap, pace=pace),
         )
-        subject = f"source:{source.slug}"
-        await self.storage.notices.close(subject, "failing", now)
-        if moved:
-            text = f"{source.name} has moved for good from {source.url} to {moved}; the new address is now used."
-            await self.storage.notices.raise_once(subject, "moved", Level.INFO, text, now)
-        log.info("refreshed source=%s entries=%d new=%d seconds=%.2f", source.slug, entries, new, seconds)
+        await self._health.went_well(source, now, new=visit.new, missed=missed, pace=pace, moved_to=moved or "")
+        log.info("refreshed source=%s entries=%d new=%d seconds=%.2f", source.slug, visit.entries, visit.new, seconds)
         return poll
 
-    async def _failed(self, source: Source, error: Exception, seconds: float) -> Poll:
+    async def _failed(self, source: Source, error: Exception, visit: Visit, seconds: float) -> Poll:
         now = self.now()
         detail = explain(error)
         if not isinstance(error, MonitorError):
             log.exception("unexpected failure source=%s", source.slug, exc_info=error)
-        poll = Poll(source_id=source.id, at=now, outcome=type(error).__name__, seconds=seconds, detail=detail)
+        poll = Poll(
+            source_id=source.id,
+            at=now,
+            outcome=type(error).__name__,
+            entries=visit.entries,
+            new=visit.new,
+            seconds=seconds,
+            detail=detail,
+        )
         failures = source.failures + 1
         next_poll_at = schedule.next_poll(
             source,
@@ -163,20 +243,15 @@ class Ingest:
             retry_after=_retry_after(error),
             jitter=random.random(),  # noqa: S311
         )
+        next_poll_at = self._health.wait_after(error, next_poll_at, now)
         await self.storage.sources.finish(source, poll, next_poll_at=next_poll_at)
         log.warning("failed source=%s failures=%d next=%s reason=%s", source.slug, failures, next_poll_at, detail)
-        await self._tell(source, error, detail, failures, now)
+        await self._health.failed(source, error, detail, failures, now)
         return poll
 
-    async def _tell(self, source: Source, error: Exception, detail: str, failures: int, now: datetime) -> None:
-        subject = f"source:{source.slug}"
-        if isinstance(error, FetchStatus) and error.status == GONE:
-            await self.storage.sources.set_active(source.slug, False)
-            text = f"{source.name} says that it is gone for good (410) and is no longer polled. It was at {source.url}."
-            await self.storage.notices.raise_once(subject, "gone", Level.ERROR, text, now)
-        elif failures >= FAILURES_BEFORE_NOTICE or isinstance(error, FetchRefused):
-            text = f"{source.name} could not be read {failures} times in a row: {detail}"
-            await self.storage.notices.raise_once(subject, "failing", Level.WARNING, text, now)
+    @property
+    def _health(self) -> Health:
+        return Health(storage=self.storage, pacing=self.pacing)
 
     async def _page_failed(self, task: PageTask, error: Exception) -> None:
         now = self.now()
@@ -206,14 +281,11 @@ def _is_client_error(error: Exception) -> bool:
     )
 
 
-def _remarks(feed: Feed | None) -> str:
-    if feed is None:
-        return ""
-    remarks: Sequence[str] = [
+def _remarks(feed: Feed) -> list[str]:
+    return [
         *([f"{feed.dropped} entries beyond the limit were left out"] if feed.dropped else []),
         *([f"repaired: {feed.repaired}"] if feed.repaired else []),
     ]
-    return "; ".join(remarks)
 
 
 __all__ = ["Ingest", "explain"]

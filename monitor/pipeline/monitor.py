@@ -13,13 +13,15 @@ from monitor.errors import DeliveryError, QueryError
 from monitor.match import Matcher
 from monitor.model import Level, Poll, Source
 from monitor.pipeline.bounces import Bounces
+from monitor.pipeline.enrich import Enrichment
 from monitor.pipeline.ingest import Ingest
 from monitor.pipeline.lane import Lane
 from monitor.pipeline.publish import Publisher
 from monitor.pipeline.readers import Readers
 from monitor.pipeline.send import Sender
 from monitor.pipeline.tuning import Tuning
-from storage import PageTask, Storage
+from monitor.pipeline.users import Users
+from storage import EnrichTask, PageTask, Storage
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ class Rules:
     messages_at_once: int
 
 
+    papers_at_once: int = 2
 class Monitor:
     """The whole program behind a handful of verbs. Each is safe to call from any number of processes at once."""
 
@@ -55,6 +58,7 @@ class Monitor:
         matcher: Matcher,
         now: Callable[[], datetime],
         rules: Rules,
+        enrichment: Enrichment | None = None,
     ) -> None:
         self.storage = storage
         self.ingest = ingest
@@ -68,6 +72,7 @@ class Monitor:
         self.now = now
         self.rules = rules
         self._revisions: dict[int, int] = {}  # topic id -> revision id that the matcher holds
+        self.enrichment = enrichment
         self._sources = Lane("poll", self._claim_sources, self._refresh, rules.sources_at_once)
         self._pages = Lane("page", self._claim_pages, ingest.read_page, rules.pages_at_once)
         self._messages = Lane("send", sender.claim, sender.deliver, rules.messages_at_once)
@@ -75,6 +80,9 @@ class Monitor:
     async def poll_due(self) -> int:
         """Visit every source that is due; the number visited."""
         return await self._sources.run()
+        self._papers = (
+            Lane("enrich", self._claim_papers, enrichment.complete, rules.papers_at_once) if enrichment else None
+        )
 
     async def read_pages_due(self) -> int:
         """Read every article page that is due; the number read."""
@@ -85,6 +93,10 @@ class Monitor:
         return await self.publisher.plan_due()
 
     async def send_due(self) -> int:
+    async def enrich_due(self) -> int:
+        """Look up every paper that is due, where that is wished; the number looked up."""
+        return await self._papers.run() if self._papers else 0
+
         """Send what is due in the outbox; the number tried."""
         await self.recover()
         return await self._messages.run()
@@ -107,7 +119,7 @@ class Monitor:
         return handled
 
     async def run_due(self) -> None:
-        """Everything that is due now, once: sources, their pages, digests, mail."""
+        """Everything that is due now, once: sources, their pages, digests, mail, and last what no digest waits for."""
         await self.poll_due()
         await self.read_pages_due()
         await self.plan_digests()
@@ -117,6 +129,7 @@ class Monitor:
         """Visit one source now, due or not. None when another process is at it. Raises NotFound."""
         await self.sync_topics()
         source = await self.storage.sources.claim(slug, self.now(), self.rules.lease)
+        await self.enrich_due()
         return await self.ingest.refresh(source) if source else None
 
     async def recover(self) -> None:
@@ -158,7 +171,7 @@ class Monitor:
 
     async def drain(self, seconds: float) -> int:
         """Claim nothing more, finish what runs within `seconds`; the number of items cut off."""
-        lanes = (self._sources, self._pages, self._messages)
+        lanes = [lane for lane in (self._sources, self._pages, self._messages, self._papers) if lane]
         return sum(await asyncio.gather(*(lane.drain(seconds) for lane in lanes)))
 
     async def _claim_sources(self, limit: int) -> list[Source]:
@@ -175,3 +188,9 @@ class Monitor:
 
     async def _refresh(self, source: Source) -> Poll:
         return await self.ingest.refresh(source)
+    async def _claim_papers(self, limit: int) -> list[EnrichTask]:
+        tasks = await self.enrichment.claim(limit) if self.enrichment else []
+        if tasks:
+            await self.sync_topics()
+        return tasks
+

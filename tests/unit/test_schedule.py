@@ -323,9 +323,9 @@ DAY = timedelta(days=1)
 
 @pytest.mark.parametrize(
     ("failures", "wait"),
-    [(0, HOUR), (1, 2 * HOUR), (2, 4 * HOUR), (4, 16 * HOUR), (5, DAY), (1000, DAY), (10**9, DAY)],
+    [(0, HOUR), (1, HOUR / 4), (2, HOUR / 2), (3, HOUR), (7, 16 * HOUR), (8, DAY), (1000, DAY), (10**9, DAY)],
 )
-def test_the_interval_doubles_with_each_failure_up_to_a_day(failures: int, wait: timedelta) -> None:
+def test_a_first_failure_is_retried_soon_and_the_wait_doubles_from_there_up_to_a_day(failures: int, wait: timedelta) -> None:
     assert schedule.next_poll(SOURCE, NOW, failures=failures) == NOW + wait
 
 
@@ -360,7 +360,8 @@ def test_jitter_spreads_polls_but_never_below_retry_after() -> None:
 def test_an_admin_may_poll_less_than_once_a_day() -> None:
     weekly = replace(SOURCE, interval=timedelta(days=7))
 
-    assert schedule.next_poll(weekly, NOW, failures=3) == NOW + timedelta(days=7)
+    assert schedule.next_poll(weekly, NOW) == NOW + timedelta(days=7)
+    assert schedule.next_poll(weekly, NOW, failures=5) == NOW + timedelta(days=7)
 
 
 def test_an_articles_page_is_tried_five_times_over_twelve_hours() -> None:
