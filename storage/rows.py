@@ -252,7 +252,7 @@ def of_topic(topic: Topic) -> Values:
     }
 
 
-_SPAN_FIELDS = {"t": Field.TITLE, "b": Field.BODY}
+_SPAN_FIELDS = {field.value[0]: field for field in Field}  # t, b, s
 
 
 def to_match(row: Row) -> Match:

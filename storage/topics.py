@@ -50,6 +50,13 @@ class Topics(Matches):
         return [rows.to_topic(row) for row in db.execute(_current().where(wanted).order_by(_t.slug))]
 
     @reads
+    def stamp(self, db: sa.Connection) -> tuple[int, ...]:
+        """Changes whenever an active topic is added, changed, switched on or off; cheap, however many there are."""
+        newest = sa.select(sa.func.coalesce(sa.func.max(t.revision.c.id), 0)).scalar_subquery()
+        active = sa.select(newest, sa.func.count(), sa.func.coalesce(sa.func.sum(_t.id), 0)).where(_t.active)
+        return tuple(int(value) for value in db.execute(active).one())
+
+    @reads
     def get(self, db: sa.Connection, slug: str) -> Topic:
         """Raises NotFound, naming the nearest slugs."""
         return _get(db, slug)

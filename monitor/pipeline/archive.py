@@ -8,16 +8,47 @@ from dataclasses import replace
 from datetime import datetime
 
 from monitor.errors import QueryError
+from monitor.match.backtest import index_topic
 from monitor.match.guards import DAYS, MIN_ARCHIVE, MIN_MATCHES, SAME, TOO_COMMON, Neighbour, deciding_terms
 from monitor.match.implication import normalised
 from monitor.match.index import index_query
 from monitor.match.matcher import Matcher, read_topic
-from monitor.model import Article, Topic
+from monitor.model import Article, Found, Period, Topic
 from storage import Storage
 
+NEAR = 0.7  # of a threshold: from there on an article is a near miss
 SAMPLE = 500  # newest articles that terms are first counted on
 COMPARED = 200  # newest matches that other topics are tried on
 WEEKS = (DAYS + 6) // 7
+
+
+async def near_misses(storage: Storage, topics: Sequence[Topic], period: Period) -> list[Found]:
+    """Articles of a period that weighted topics nearly matched: by at least NEAR of their threshold, but not by it."""
+    weighted = [topic for topic in topics if topic.weights and topic.threshold > 0]
+    found = []
+    for topic in weighted:
+        relaxed = replace(topic, threshold=topic.threshold * NEAR)
+        after = 0
+        while True:
+            batch = await storage.articles.candidates(
+                index_topic(relaxed), since=period.start, until=period.end, after_id=after, limit=SAMPLE
+            )
+            if not batch:
+                break
+            after = batch[-1].id
+            found += await asyncio.to_thread(_between, relaxed, topic, batch)
+    return found
+
+
+def _between(relaxed: Topic, strict: Topic, articles: Iterable[Article]) -> list[Found]:
+    lower, upper = Matcher(), Matcher()
+    lower.add(relaxed)
+    upper.add(strict)
+    return [
+        Found(article=article, matches=tuple(matches), source_name=article.source_slug)
+        for article in articles
+        if (matches := lower.match(article)) and not upper.match(article)
+    ]
 
 
 async def common_terms(storage: Storage, topic: Topic) -> dict[str, float]:

@@ -25,6 +25,8 @@ from storage import EnrichTask, PageTask, Storage
 
 log = logging.getLogger(__name__)
 
+POLLS_KEPT = timedelta(days=400)  # visits to sources, for the health grid and a year's comparison
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
@@ -38,9 +40,9 @@ class Rules:
     sources_at_once: int
     pages_at_once: int
     messages_at_once: int
-
-
     papers_at_once: int = 2
+
+
 class Monitor:
     """The whole program behind a handful of verbs. Each is safe to call from any number of processes at once."""
 
@@ -53,12 +55,13 @@ class Monitor:
         sender: Sender,
         readers: Readers,
         tuning: Tuning,
+        users: Users,
         bounces: Bounces,
         mailbox: ImapPoller | None,
+        enrichment: Enrichment | None = None,
         matcher: Matcher,
         now: Callable[[], datetime],
         rules: Rules,
-        enrichment: Enrichment | None = None,
     ) -> None:
         self.storage = storage
         self.ingest = ingest
@@ -66,37 +69,39 @@ class Monitor:
         self.sender = sender
         self.readers = readers
         self.tuning = tuning
+        self.users = users
         self.bounces = bounces
         self._mailbox = mailbox
+        self.enrichment = enrichment
         self.matcher = matcher
         self.now = now
         self.rules = rules
         self._revisions: dict[int, int] = {}  # topic id -> revision id that the matcher holds
-        self.enrichment = enrichment
+        self._topics_stamp: tuple[int, ...] = ()
         self._sources = Lane("poll", self._claim_sources, self._refresh, rules.sources_at_once)
         self._pages = Lane("page", self._claim_pages, ingest.read_page, rules.pages_at_once)
+        self._papers = (
+            Lane("enrich", self._claim_papers, enrichment.complete, rules.papers_at_once) if enrichment else None
+        )
         self._messages = Lane("send", sender.claim, sender.deliver, rules.messages_at_once)
 
     async def poll_due(self) -> int:
         """Visit every source that is due; the number visited."""
         return await self._sources.run()
-        self._papers = (
-            Lane("enrich", self._claim_papers, enrichment.complete, rules.papers_at_once) if enrichment else None
-        )
 
     async def read_pages_due(self) -> int:
         """Read every article page that is due; the number read."""
         return await self._pages.run()
+
+    async def enrich_due(self) -> int:
+        """Look up every paper that is due, where that is wished; the number looked up."""
+        return await self._papers.run() if self._papers else 0
 
     async def plan_digests(self) -> int:
         """Freeze every digest that is due into the outbox; the number enqueued."""
         return await self.publisher.plan_due()
 
     async def send_due(self) -> int:
-    async def enrich_due(self) -> int:
-        """Look up every paper that is due, where that is wished; the number looked up."""
-        return await self._papers.run() if self._papers else 0
-
         """Send what is due in the outbox; the number tried."""
         await self.recover()
         return await self._messages.run()
@@ -124,12 +129,12 @@ class Monitor:
         await self.read_pages_due()
         await self.plan_digests()
         await self.send_due()
+        await self.enrich_due()
 
     async def refresh(self, slug: str) -> Poll | None:
         """Visit one source now, due or not. None when another process is at it. Raises NotFound."""
         await self.sync_topics()
         source = await self.storage.sources.claim(slug, self.now(), self.rules.lease)
-        await self.enrich_due()
         return await self.ingest.refresh(source) if source else None
 
     async def recover(self) -> None:
@@ -143,7 +148,10 @@ class Monitor:
         await self.storage.outbox.recover(self.now(), resend=resend, notice=text)
 
     async def housekeep(self) -> None:
-        """Retention."""
+        """Retention, and what keeps the database small and quick."""
+        await self.storage.outbox.cancel_unwanted(self.now())
+        await self.storage.sources.prune_polls(self.now() - POLLS_KEPT)
+        await self.storage.tidy()
         if self.rules.retention_days:
             before = self.now() - timedelta(days=self.rules.retention_days)
             deleted = await self.storage.articles.prune(before)
@@ -151,6 +159,9 @@ class Monitor:
 
     async def sync_topics(self) -> None:
         """Bring the matcher in line with the stored topics. A topic that does not parse fails alone, and is noticed."""
+        stamp = await self.storage.topics.stamp()
+        if stamp == self._topics_stamp:
+            return
         wanted = {topic.id: topic for topic in await self.storage.topics.list(active=True)}
         for topic_id in self._revisions.keys() - wanted.keys():
             self.matcher.remove(topic_id)
@@ -168,6 +179,7 @@ class Monitor:
             else:
                 await self.storage.notices.close(subject, "broken-query", self.now())
             self._revisions[topic.id] = topic.revision_id
+        self._topics_stamp = stamp
 
     async def drain(self, seconds: float) -> int:
         """Claim nothing more, finish what runs within `seconds`; the number of items cut off."""
@@ -186,11 +198,11 @@ class Monitor:
             await self.sync_topics()
         return tasks
 
-    async def _refresh(self, source: Source) -> Poll:
-        return await self.ingest.refresh(source)
     async def _claim_papers(self, limit: int) -> list[EnrichTask]:
         tasks = await self.enrichment.claim(limit) if self.enrichment else []
         if tasks:
             await self.sync_topics()
         return tasks
 
+    async def _refresh(self, source: Source) -> Poll:
+        return await self.ingest.refresh(source)

@@ -11,6 +11,7 @@ from monitor import schedule
 from monitor.digest import Letterhead, Links, TopicFeedback, compose, learn, render
 from monitor.errors import MonitorError
 from monitor.model import Delivery, Digest, EmptyRule, Level, Message, Period, Subscriber, Subscription, Topic
+from monitor.pipeline.archive import near_misses
 from monitor.pipeline.ingest import explain
 from storage import Storage
 
@@ -81,6 +82,7 @@ class Publisher:
             last_news=await readers.last_news(subscription.topic_ids),
             history=await readers.weekly_history(subscription.topic_ids, period.start),
             feedback=await self._feedback(topics),
+            near=await near_misses(self.storage, topics, period) if subscription.near_misses else (),
             next_at=next_at,
             now=now,
         )

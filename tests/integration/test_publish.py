@@ -1,0 +1,140 @@
+"""Planning digests on the real storage: near misses, topics that change under the feet of the matcher, housekeeping."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from monitor import app as composition
+from monitor.app import Opened
+from monitor.model import (
+    Article,
+    DeliveryState,
+    EmptyRule,
+    Entry,
+    Subscriber,
+    SubscriberState,
+    Subscription,
+    Topic,
+    WeightedTerm,
+)
+from storage import Saved
+
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def opened(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Opened]:
+    for name in [name for name in os.environ if name.startswith("MONITOR_")]:
+        monkeypatch.delenv(name)
+    settings = composition.settings(data_dir=tmp_path / "data")
+    async with composition.open_monitor(settings, now=clock, first_sources=[]) as opened:
+        yield opened
+
+
+async def store(opened: Opened, clock: Clock, number: int, title: str) -> None:
+    """One article by hand, matched as the pipeline does."""
+    monitor = opened.monitor
+    await monitor.sync_topics()
+    url = f"https://example.org/{number}"
+    article = Article(url=url, canonical_url=url, key=f"example.org/{number}", title=title, summary=title)
+    matches = tuple(monitor.matcher.match(article))
+    saved = Saved(entry=Entry(url=url, title=title), article=article, matches=matches)
+    await monitor.storage.articles.save(None, [saved], clock.now)
+
+
+async def reader(opened: Opened, topic: Topic, **wish: object) -> Subscription:
+    wanted = replace(Subscription(subscriber_id=0, topic_ids=(topic.id,)), **wish)  # type: ignore[arg-type]
+    _, subscription = await opened.monitor.readers.add(Subscriber(email="ada@example.org"), wanted)
+    return subscription
+
+
+async def test_a_reader_who_asks_sees_what_nearly_reached_a_threshold(opened: Opened, clock: Clock) -> None:
+    weights = (WeightedTerm(term="morphine", weight=3), WeightedTerm(term="rats", weight=1))
+    topic = await opened.monitor.storage.topics.add(
+        Topic(slug="weighted", name="Weighted", query="", weights=weights, threshold=4), "admin", "", NOW
+    )
+    await reader(opened, topic, near_misses=True, empty=EmptyRule.ALWAYS)
+    for number, title in enumerate(["Morphine in rats", "Morphine in man", "Rats in the attic"]):
+        await store(opened, clock, number, title)
+    clock.now += timedelta(days=8)
+
+    (who, what), *_ = await opened.monitor.storage.readers.due(clock.now, 10)
+    digest, _ = await opened.monitor.publisher.preview(who, what)
+
+    assert [item.article.title for item in digest.items] == ["Morphine in rats"]
+    assert [item.article.title for item in digest.near_misses] == ["Morphine in man"]
+
+
+async def test_a_topic_saved_or_switched_off_by_another_process_counts_from_the_next_article_on(
+    opened: Opened, clock: Clock
+) -> None:
+    topics = opened.monitor.storage.topics
+    topic = await topics.get("mtor")
+    await store(opened, clock, 1, "mTOR one")
+    await topics.save(replace(topic, query="rapamycin"), "admin", "", NOW, topic.revision)
+    await store(opened, clock, 2, "mTOR two")
+    await store(opened, clock, 3, "Rapamycin three")
+    await topics.set_active("mtor", False)
+    await store(opened, clock, 4, "Rapamycin four")
+
+    found = await topics.matches(topic.id)
+
+    assert sorted(one.article.title for one in found) == ["Rapamycin three", "mTOR one"]
+
+
+async def test_a_topic_whose_stored_query_is_broken_fails_alone_and_is_noticed(opened: Opened, clock: Clock) -> None:
+    topics = opened.monitor.storage.topics
+    topic = await topics.get("mtor")
+    await topics.save(replace(topic, query="(mTOR OR"), "admin", "", NOW, topic.revision)
+
+    await store(opened, clock, 1, "CRISPR and mTOR")
+
+    assert len(await topics.matches((await topics.get("gene-editing")).id)) == 1
+    notices = await opened.monitor.storage.notices.open()
+    assert [(notice.subject, notice.code) for notice in notices] == [("topic:mtor", "broken-query")]
+
+
+async def test_silent_periods_end_with_a_sign_of_life(opened: Opened, clock: Clock) -> None:
+    topic = await opened.monitor.storage.topics.get("mtor")
+    await reader(opened, topic)
+    subjects = []
+
+    for _ in range(6):
+        clock.now += timedelta(days=7)
+        await opened.monitor.plan_digests()
+        subjects.append(len(await opened.monitor.storage.outbox.list()))
+
+    assert subjects == [0, 0, 0, 1, 1, 1]
+
+
+async def test_housekeeping_cancels_what_a_reader_no_longer_wants(opened: Opened, clock: Clock) -> None:
+    topic = await opened.monitor.storage.topics.get("mtor")
+    await store(opened, clock, 1, "mTOR one")
+    await reader(opened, topic)
+    clock.now += timedelta(days=8)
+    await opened.monitor.plan_digests()
+    gone = await opened.monitor.storage.readers.get("ada@example.org")
+    await opened.monitor.storage.readers.update(replace(gone, state=SubscriberState.UNSUBSCRIBED))
+
+    await opened.monitor.housekeep()
+
+    assert [one.state for one in await opened.monitor.storage.outbox.list()] == [DeliveryState.CANCELLED]
