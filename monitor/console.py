@@ -17,7 +17,9 @@ from monitor.errors import QueryError
 
 SCHEMA_VERSION = 1
 
-out = Console(highlight=False, soft_wrap=True)
+WIDE = 160  # columns where stdout is no terminal: a file or a pipe has room
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False)
 
 
@@ -56,7 +58,9 @@ def note(text: str) -> None:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
     """A table whose cells are text from anywhere: markup in them is shown, not obeyed."""
-    grid = Table(*headers, title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    grid = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for header in headers:
+        grid.add_column(header, overflow="fold")
     for row in rows:
         grid.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
     out.print(grid)
