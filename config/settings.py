@@ -177,7 +177,10 @@ class SmtpSettings(Section):
     )
     username: str = setting("", "Login, where the relay wants one.")
     password: SecretStr = setting(SecretStr(""), "Password. Better: MONITOR_SMTP__PASSWORD_FILE.")
-    oauth_token: SecretStr = setting(SecretStr(""), "XOAUTH2 access token. Better: MONITOR_SMTP__OAUTH_TOKEN_FILE.")
+    oauth_token_path: str = setting(
+        "",
+        "File with the current XOAUTH2 access token instead of a password; read at each login, kept fresh by others.",
+    )
     timeout: float = setting(60, "Seconds for one message.", gt=0, le=600)
     connections: int = setting(4, "Connections at the same time.", ge=1, le=50)
     messages_per_connection: int = setting(50, "Messages before a connection is renewed.", ge=1)

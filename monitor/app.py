@@ -17,7 +17,7 @@ from monitor.deliver import Breaker, MaildirMailer, Mailer, SmtpMailer
 from monitor.deliver.channels import Channels, Exchange, read_channels
 from monitor.deliver.imap import ImapPoller
 from monitor.digest import Letterhead, Links
-from monitor.errors import ConfigError, FetchError, QueryError
+from monitor.errors import ConfigError, FetchError, QueryError, RelayUnusable
 from monitor.fetch import Fetcher, Limits
 from monitor.match import Matcher, parse_query
 from monitor.model import Source, Topic
@@ -279,20 +279,26 @@ def _relay(chosen: Settings) -> Mailer:
     smtp = chosen.smtp
     if not smtp.host:
         return MaildirMailer(chosen.data_dir / "maildir")
-    token = smtp.oauth_token.get_secret_value()
     return SmtpMailer(
         host=smtp.host,
         port=smtp.port,
         security=smtp.security,
         username=smtp.username,
         password=smtp.password.get_secret_value(),
-        oauth_token=(lambda: token) if token else None,
+        oauth_token=(lambda: _read_token(smtp.oauth_token_path)) if smtp.oauth_token_path else None,
         timeout=smtp.timeout,
         connections=smtp.connections,
         messages_per_connection=smtp.messages_per_connection,
         messages_per_minute=smtp.messages_per_minute or None,
         local_hostname=chosen.digest.list_domain,
     )
+
+
+def _read_token(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RelayUnusable(f"the token file {path} cannot be read: {error}") from error
 
 
 def _letterhead(chosen: Settings) -> Letterhead:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 ADDRESS = re.compile(r"\b([A-Za-z0-9])[A-Za-z0-9._%+-]{0,63}@([A-Za-z0-9.-]{1,253})")
 QUERY = re.compile(r"(https?://[^\s?#]{1,2000})\?[^\s]{1,2000}")
-TOKEN = re.compile(r"/(u|confirm|address|preferences|f|view|feed|pause|cite)/[A-Za-z0-9_.~%-]{16,}")
+TOKEN = re.compile(r"/(u|confirm|address|preferences|f|view|feed|topic-feed|pause|cite)/[A-Za-z0-9_.~%-]{16,}")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 

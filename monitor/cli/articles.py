@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 
@@ -10,11 +12,21 @@ import typer
 from monitor.app import Opened
 from monitor.cli.context import Json, run
 from monitor.console import say, say_json, table, when
-from monitor.errors import NotFound
+from monitor.digest import to_bibtex, to_csl_json, to_ris
+from monitor.errors import MonitorError, NotFound
 from monitor.match import parse_query
-from monitor.model import Topic
+from monitor.model import Article, Topic
 
 app = typer.Typer(no_args_is_help=True, help="Everything that was ever stored.")
+
+WRITERS = {"ris": to_ris, "bibtex": to_bibtex, "csl-json": to_csl_json}
+Export = Annotated[str, typer.Option(help="Print citations instead: ris, bibtex or csl-json.")]
+
+
+def _export(articles: Sequence[Article], style: str) -> None:
+    if style not in WRITERS:
+        raise MonitorError(f"{style!r} is no citation format: write one of {', '.join(WRITERS)}")
+    sys.stdout.write(WRITERS[style](articles))
 
 
 @app.command()
@@ -22,6 +34,7 @@ def search(
     query: Annotated[str, typer.Argument(help="In the language of topics (docs/query-language.md).")],
     days: Annotated[int, typer.Option(min=0, help="Stored within this many days; 0 for ever.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20,
+    export: Export = "",
     as_json: Json = False,
 ) -> None:
     """Articles that a query matches, newest first."""
@@ -32,6 +45,9 @@ def search(
         found = await opened.monitor.tuning.search(
             Topic(slug="search", name="search", query=str(parsed)), since=since, limit=limit
         )
+        if export:
+            _export(found, export)
+            return
         if as_json:
             say_json(query=str(parsed), articles=found)
             return
@@ -44,7 +60,9 @@ def search(
 
 @app.command()
 def show(
-    which: Annotated[str, typer.Argument(help="A number from `search`, an address, or a DOI.")], as_json: Json = False
+    which: Annotated[str, typer.Argument(help="A number from `search`, an address, or a DOI.")],
+    export: Export = "",
+    as_json: Json = False,
 ) -> None:
     """One article with all its fields."""
 
@@ -53,6 +71,9 @@ def show(
         article = await (articles.get(int(which)) if which.isdecimal() else articles.find(which))
         if article is None:
             raise NotFound(f"no article is stored under {which!r}")
+        if export:
+            _export([article], export)
+            return
         if as_json:
             say_json(article=article)
             return

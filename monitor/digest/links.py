@@ -34,6 +34,7 @@ class Purpose(StrEnum):
     VIEW = "view"
     CITE = "cite"
     FEED = "feed"
+    TOPIC = "topic-feed"
 
 
 LIFETIMES = {Purpose.CONFIRM: timedelta(hours=48), Purpose.ADDRESS: timedelta(hours=48)}
@@ -141,6 +142,10 @@ class Links:
         """The citation page of one article: the same for every reader, so a forwarded mail gives nothing away."""
         return self._url(Purpose.CITE, self._sign(Purpose.CITE, article_id))
 
+    def topic_feed(self, topic_id: int) -> str:
+        """A topic's Atom feed, for whoever has its address: feed readers cannot log in."""
+        return self._url(Purpose.TOPIC, self._sign(Purpose.TOPIC, topic_id))
+
     # --- reading ------------------------------------------------------------------------------------------------
 
     def read(
@@ -195,6 +200,7 @@ _FIELDS: dict[Purpose, tuple[str, ...]] = {
     Purpose.VIEW: (*_ACTS_FOR, "subscription_id", "period_key"),
     Purpose.CITE: ("article_id",),
     Purpose.FEED: _ACTS_FOR,
+    Purpose.TOPIC: ("topic_id",),
 }
 
 

@@ -23,6 +23,7 @@ from monitor.web.pages import page
 
 router = APIRouter(default_response_class=Response)
 
+FEED_ENTRIES = 50
 REASONS = ("wrong topic", "duplicate", "low quality", "already known")
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 ONE_CLICK = f"/{Purpose.UNSUBSCRIBE}/"
@@ -146,13 +147,16 @@ async def pause(request: Request, token: str, until: Annotated[str, Form(max_len
 async def preferences_form(request: Request, token: str) -> Response:
     opened, _, reader = await _claimed(request, Purpose.PREFERENCES, token)
     storage = opened.monitor.storage
+    topics = await storage.topics.list(active=True)
     return page(
         "preferences.html",
         reader=reader,
         subscriptions=await storage.readers.subscriptions(reader.id),
-        topics=await storage.topics.list(active=True),
+        topics=topics,
         weekdays=WEEKDAYS,
         address_action=f"/{Purpose.PREFERENCES}/{token}/address",
+        feed=opened.links.feed(reader) if opened.links.web else "",
+        topic_feeds={topic.name: opened.links.topic_feed(topic.id) for topic in topics} if opened.links.web else {},
     )
 
 
@@ -309,6 +313,21 @@ async def personal_feed(request: Request, token: str) -> Response:
     for sent in await storage.outbox.digests(reader.id, limit=10):
         articles += await storage.articles.get_many(sent.article_ids)
     feed = atom_feed("Your medical news", opened.links.feed(reader), articles, updated=opened.monitor.now())
+    return Response(feed, media_type="application/atom+xml")
+
+
+@router.get("/topic-feed/{token}")
+async def topic_feed(request: Request, token: str) -> Response:
+    """What a topic matched lately, as an Atom feed (RFC 4287)."""
+    opened = _opened(request)
+    claim = opened.links.read(Purpose.TOPIC, token)
+    storage = opened.monitor.storage
+    topics = await storage.topics.get_many([claim.topic_id])
+    if not topics:
+        raise LinkError("this topic does not exist any more")
+    found = await storage.topics.matches(claim.topic_id, limit=FEED_ENTRIES)
+    address = opened.links.topic_feed(claim.topic_id)
+    feed = atom_feed(topics[0].name, address, [one.article for one in found], updated=opened.monitor.now())
     return Response(feed, media_type="application/atom+xml")
 
 

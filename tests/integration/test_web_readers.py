@@ -319,6 +319,17 @@ async def test_the_web_view_is_what_was_mailed_and_offers_its_citations(site: Si
     assert b"<title>One</title>" in feed.content
 
 
+async def test_a_topic_has_a_feed_for_whoever_has_its_address(site: Site) -> None:
+    await an_article(site)
+    path = site.path(site.opened.links.topic_feed(site.subscription.topic_ids[0]))
+
+    feed = await site.client.get(path)
+    forged = await site.client.get(path[:-3] + "abc")
+
+    assert b"<title>One</title>" in feed.content
+    assert forged.status_code == 404
+
+
 async def test_every_page_carries_the_security_headers_and_health_answers(site: Site) -> None:
     answers = await asyncio.gather(*(site.client.get(path) for path in ("/healthz", "/readyz", "/signup", "/nowhere")))
 

@@ -36,6 +36,7 @@ EVERY = {
         {**ACTS, "subscription_id": 31, "period_key": "2026-W47"},
     ),
     Purpose.CITE: (LINKS.cite(4567), {"article_id": 4567}),
+    Purpose.TOPIC: (LINKS.topic_feed(77), {"topic_id": 77}),
     Purpose.FEED: (LINKS.feed(READER), ACTS),
 }
 
