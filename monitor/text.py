@@ -14,6 +14,7 @@ import codecs
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
+from functools import lru_cache
 from itertools import accumulate, compress
 
 FOLD_VERSION = 1
@@ -305,6 +306,7 @@ def stems_beyond(prefix: str) -> set[str]:
 # --- the archive's index --------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1 << 16)
 def index_token(token: str) -> str:
     return stem(token)[:MAX_INDEX_TOKEN]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.errors import StorageError
 from monitor.model import Found, Match, Topic
@@ -100,14 +102,13 @@ def replace(
     put(db, matches, now=now, old_news=old_news)
 
 
-def put(db: sa.Connection, matches: Sequence[Match], *, now: datetime, old_news: bool) -> None:
-    """Insert matches of stored articles; a match that is there already gets revision, score and spans only."""
+def put(db: sa.Connection, matches: Sequence[Match], *, now: datetime, old_news: bool, new: bool = False) -> None:
+    """Insert matches of stored articles; a match that is there already gets revision, score and spans only. `new` says
+    that all the articles are stored in this very transaction, at `now`.
+    """
     if not matches:
         return
-    stored_at: dict[int, datetime] = {}
-    for some in chunks(sorted({match.article_id for match in matches})):
-        query = sa.select(_a.id, _a.stored_at).where(_a.id.in_(some))
-        stored_at.update((row.id, row.stored_at) for row in db.execute(query))
+    stored_at = {match.article_id: now for match in matches} if new else _stored_at(db, matches)
     values = [
         rows.of_match(
             match,
@@ -120,9 +121,23 @@ def put(db: sa.Connection, matches: Sequence[Match], *, now: datetime, old_news:
         if match.article_id in stored_at  # pruned meanwhile
     ]
     if values:
-        insert = insert_into(db, t.match)
-        new = {name: insert.excluded[name] for name in ("revision_id", "score", "spans")}
-        db.execute(insert.on_conflict_do_update(index_elements=[_m.topic_id, _m.article_id], set_=new), values)
+        db.execute(_upsert(db.dialect.name), values)
+
+
+@functools.cache
+def _upsert(dialect: str) -> sa.Insert:
+    """Made once: that costs more than it does."""
+    insert = postgresql.insert(t.match) if dialect == "postgresql" else sqlite.insert(t.match)
+    fresh = {name: insert.excluded[name] for name in ("revision_id", "score", "spans")}
+    return insert.inline().on_conflict_do_update(index_elements=[_m.topic_id, _m.article_id], set_=fresh)
+
+
+def _stored_at(db: sa.Connection, matches: Sequence[Match]) -> dict[int, datetime]:
+    stored_at: dict[int, datetime] = {}
+    for some in chunks(sorted({match.article_id for match in matches})):
+        query = sa.select(_a.id, _a.stored_at).where(_a.id.in_(some))
+        stored_at.update((row.id, row.stored_at) for row in db.execute(query))
+    return stored_at
 
 
 def unique(matches: Sequence[Match]) -> list[Match]:

@@ -79,6 +79,9 @@ def status_reason(status: int, headers: httpx.Headers) -> str:
     return f"HTTP {status}: {reason}"
 
 
+_FEED = re.compile(rb"<(?:rss|feed|rdf:RDF)[\s>]")  # what begins like this is no page
+
+
 def is_challenge_by_header(headers: httpx.Headers) -> bool:
     """Whether Cloudflare itself says that its answer is a challenge."""
     mitigated: str = headers.get("cf-mitigated", "")
@@ -87,7 +90,7 @@ def is_challenge_by_header(headers: httpx.Headers) -> bool:
 
 def is_challenge(body: bytes) -> bool:
     """Whether a 200 hides a page that tests for robots. Small HTML pages only: an article may quote its words."""
-    if len(body) > CHALLENGE_MAX_BYTES or b"<" not in body[:200]:
+    if len(body) > CHALLENGE_MAX_BYTES or b"<" not in body[:200] or _FEED.search(body[:500]):
         return False
     if _CHALLENGE_CODE.search(body):
         return True

@@ -17,7 +17,6 @@ from running import Clock, running
 from test_bad_input import PAGE, feed
 from test_hostile_relay import queue, smtp
 
-from monitor.errors import StorageError
 from monitor.model import Cadence, DeliveryState, Source, Subscriber, SubscriberState, Subscription
 from monitor.pipeline import Monitor
 
@@ -274,11 +273,15 @@ async def test_a_save_without_the_claim_is_refused_as_a_whole(storage_url: str, 
             [old] = await monitor.storage.sources.claim_due(clock.time, 1, timedelta(seconds=30))
             clock.advance(minutes=1)
             [_] = await monitor.storage.sources.claim_due(clock.time, 1, timedelta(seconds=30))
-            _, found = await monitor.ingest.look(old.url)
 
-            with pytest.raises(StorageError, match="claim on source s0 was lost"):
-                await monitor.ingest._save(old, found)
+            visit = await monitor.ingest.refresh(old)
+
+            assert (visit.outcome, visit.new) == ("StorageError", 0)
+            assert "claim on source s0 was lost" in visit.detail
             assert await monitor.storage.articles.count() == 0
+            [source] = await monitor.storage.sources.list()
+            assert (source.failures, source.last_error) == (0, "")
+            assert await monitor.storage.sources.polls(source.id, clock.time - timedelta(days=1)) == []
 
 
 async def test_a_relay_that_hangs_holds_up_no_other_instance(tmp_path: Path) -> None:
