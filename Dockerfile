@@ -3,9 +3,9 @@ FROM python:3.13-slim-trixie AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python3 -m venv /opt/monitor
 COPY requirements.txt /src/
-RUN /opt/monitor/bin/pip install --require-hashes -r /src/requirements.txt
+RUN /opt/monitor/bin/pip install --no-deps --require-hashes -r /src/requirements.txt
 COPY requirements-build.txt /src/
-RUN python3 -m venv /opt/build && /opt/build/bin/pip install --require-hashes -r /src/requirements-build.txt
+RUN python3 -m venv /opt/build && /opt/build/bin/pip install --no-deps --require-hashes -r /src/requirements-build.txt
 COPY pyproject.toml README.md /src/
 COPY monitor /src/monitor
 COPY config /src/config
