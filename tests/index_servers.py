@@ -203,7 +203,8 @@ def record(pmid: int, title: str = "", abstract: str = "", more: str = "", **par
     dates = parts.get("pubdate", "<Year>2026</Year><Month>Nov</Month><Day>20</Day>")
     return f"""<PubmedArticle><MedlineCitation Status="MEDLINE" Owner="NLM"><PMID Version="1">{pmid}</PMID>
 <Article PubModel="Print-Electronic"><Journal><ISSN IssnType="Electronic">1234-5678</ISSN>
-<JournalIssue CitedMedium="Internet"><Volume>1</Volume><PubDate>{dates}</PubDate></JournalIssue><Title>Journal of invented medicine</Title>
+<JournalIssue CitedMedium="Internet"><Volume>1</Volume><PubDate>{dates}</PubDate></JournalIssue>
+<Title>Journal of invented medicine</Title>
 <ISOAbbreviation>J Inv Med</ISOAbbreviation></Journal>
 <ArticleTitle>{title or f"Invented finding number {pmid}."}</ArticleTitle>
 {parts.get("elocation", "")}<Abstract>{abstract or "<AbstractText>Nothing was measured.</AbstractText>"}</Abstract>

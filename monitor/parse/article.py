@@ -67,6 +67,10 @@ def article_from_entry(entry: Entry, *, feed: Feed | None = None) -> Article:
         provider=provider,
         publisher=host_of(entry.url),
         language=entry.language or (feed.language if feed else ""),
+        mesh=entry.mesh,
+        publication_types=entry.publication_types,
+        trial_ids=entry.trial_ids,
+        open_access_url=entry.open_access_url,
         text_from=TextFrom.FEED,
     )
 
@@ -96,6 +100,10 @@ def _merged(page: Page, found: Extract, meta: Metadata, entry: Entry, text: str,
         citation=found.citation,
         copyright=found.copyright,
         language=meta.language or language_code(entry.language),
+        mesh=entry.mesh,
+        publication_types=entry.publication_types,
+        trial_ids=entry.trial_ids,
+        open_access_url=entry.open_access_url,
         text_from=text_from,
     )
 

@@ -106,7 +106,8 @@ def test_what_only_pubmed_knows_is_kept() -> None:
 
 def test_a_book_chapter_is_a_record_too() -> None:
     book = """<PubmedBookArticle><BookDocument><PMID>9</PMID><ArticleIdList>
-    <ArticleId IdType="doi">10.5555/book</ArticleId></ArticleIdList><Book><BookTitle>Invented Reviews</BookTitle></Book><ArticleTitle>On itch.</ArticleTitle>
+    <ArticleId IdType="doi">10.5555/book</ArticleId></ArticleIdList><Book><BookTitle>Invented Reviews</BookTitle></Book>
+    <ArticleTitle>On itch.</ArticleTitle>
     <Abstract><AbstractText>It itches.</AbstractText></Abstract><ContributionDate><Year>2026</Year><Month>11</Month>
     <Day>2</Day></ContributionDate></BookDocument></PubmedBookArticle>"""
 

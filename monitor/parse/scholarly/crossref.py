@@ -6,6 +6,7 @@ text.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -39,6 +40,9 @@ DELAY = 0.25  # until its headers tell (without a mail address: 5 a second)
 _SELECT = (
     "DOI,title,subtitle,author,container-title,issued,published,published-online,published-print,created,type,abstract,"
     "clinical-trial-number,subject,language"
+)
+_INLINE = re.compile(
+    r"</?jats:(?:italic|bold|sub|sup|sc|monospace|underline|ext-link|xref|styled-content)(?:\s[^<>]*+)?>"
 )
 _DATES = ("published-online", "published", "published-print", "issued")
 # Crossref's types that are the same thing as a PubMed publication type, in PubMed's words.
@@ -130,7 +134,8 @@ def entry_of(work: Any) -> Entry | None:
 
 def _abstract(jats: str) -> str:
     """JATS markup; its first heading is often the word "Abstract" alone."""
-    text = plain_paragraphs(jats.replace("<jats:title>Abstract</jats:title>", ""), MAX_SUMMARY)
+    inline = _INLINE.sub("", jats[: 4 * MAX_SUMMARY].replace("<jats:title>Abstract</jats:title>", ""))
+    text = plain_paragraphs(inline, MAX_SUMMARY)
     return text.removeprefix("Abstract\n\n")
 
 
