@@ -122,7 +122,9 @@ def _fold(name: str, value: str | Address) -> str:
         return f"{name}: {_mailbox(value)}\r\n"
     if name == "Subject":
         return f"{name}: {_words(value, len(name) + 2)}\r\n"
-    return f"{name}: " + value.replace(", ", ",\r\n ") + "\r\n"  # addresses and tokens: never an encoded word
+    # addresses and tokens are never encoded; what is short stays on one line, for many a reader expects that of Date
+    folded = value if len(name) + 2 + len(value) <= FOLD_AT else value.replace(", ", ",\r\n ")
+    return f"{name}: {folded}\r\n"
 
 
 def _mailbox(value: Address) -> str:
