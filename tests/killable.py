@@ -52,7 +52,11 @@ class Killable:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        assert self.hear()["stage"] == "ready"
+        try:
+            self.hear()  # ready
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -73,7 +77,10 @@ class Killable:
         return Run(self, line["pid"])
 
     def hear(self, seconds: float = LONGEST_RUN) -> dict[str, Any]:
-        return self._lines.get(timeout=seconds)
+        line = self._lines.get(timeout=seconds)
+        if line.get("gone"):
+            raise RuntimeError("the server of runs has ended; what it said is on stderr")
+        return line
 
     def orphans(self) -> list[int]:
         """Parsers' children of any run that are still there."""
@@ -83,6 +90,7 @@ class Killable:
         assert self._server.stdout is not None
         for line in self._server.stdout:
             self._lines.put(json.loads(line))
+        self._lines.put({"gone": True})
 
 
 class Run:
