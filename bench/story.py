@@ -14,8 +14,9 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 
 from monitor.model import Article
 from monitor.story.evidence import evidence
@@ -42,9 +43,11 @@ class Writer:
         letters = "bcdfghklmnprstvw"
         made: dict[str, None] = {}
         while len(made) < 12_000:
-            made["".join(self.dice.choice(letters) + self.dice.choice("aeiou") for _ in range(self.dice.randint(1, 4)))] = None
+            made[
+                "".join(self.dice.choice(letters) + self.dice.choice("aeiou") for _ in range(self.dice.randint(1, 4)))
+            ] = None
         self.words = list(made)
-        self.weights = [1 / (rank + 3) for rank in range(len(self.words))]
+        self.weights = list(accumulate(1 / (rank + 3) for rank in range(len(self.words))))
         self.stock = [" ".join(self.some(self.dice.randint(4, 9))) for _ in range(STOCK)]
         self.about = [self.paragraph(self.words[:3_000], 8) for _ in range(60)]
         self.furniture = [self.paragraph(self.words[:3_000], 10) for _ in range(60)]
@@ -52,7 +55,7 @@ class Writer:
     def some(self, number: int, words: Sequence[str] | None = None) -> list[str]:
         if words is not None:
             return [self.dice.choice(words) for _ in range(number)]
-        return self.dice.choices(self.words, self.weights, k=number)
+        return self.dice.choices(self.words, cum_weights=self.weights, k=number)
 
     def sentence(self, own: Sequence[str]) -> str:
         words = self.some(self.dice.randint(9, 22))
@@ -86,7 +89,11 @@ def samples(number: int, seed: int) -> list[Sample]:
         kinds = "O" + ("" if dice.random() < 1 / 6 else "".join(dice.sample("ABCD", dice.randint(1, 4))))
         for kind in kinds:
             site = dice.randrange(60)
-            head = title if kind in "OAB" and dice.random() < 0.5 else f"{title.split(' ', 3)[3]} {' '.join(writer.some(4))}"
+            head = (
+                title
+                if kind in "OAB" and dice.random() < 0.5
+                else f"{title.split(' ', 3)[3]} {' '.join(writer.some(4))}"
+            )
             lines = list(sentences)
             if kind == "B":
                 lines = lines[: max(4, round(len(lines) * 0.4))]
@@ -117,8 +124,6 @@ def b_cubed(truth: Sequence[int], found: Sequence[int]) -> tuple[float, float]:
 
 def ours(made: Sequence[Sample], step: int = 200) -> tuple[list[int], list[float]]:
     """Each article's cluster, and microseconds an article in each tenth of the run."""
-    from dataclasses import replace
-
     known = Known()
     found: list[int] = []
     times: list[float] = []
@@ -132,7 +137,11 @@ def ours(made: Sequence[Sample], step: int = 200) -> tuple[list[int], list[float
         found += [placement.story_id for placement in settled.placements]
         for shingle, _ in settled.shingles:
             seen.setdefault(shingle, some[-1].at)
-        gone = [shingle for shingle, at in seen.items() if at < some[-1].at - timedelta(days=14)] if start % 2_000 == 0 else []
+        gone = (
+            [shingle for shingle, at in seen.items() if at < some[-1].at - timedelta(days=14)]
+            if start % 2_000 == 0
+            else []
+        )
         for shingle in gone:
             del known.holders[shingle], seen[shingle]
     tenth = max(1, len(times) // 10)

@@ -12,7 +12,7 @@ from monitor.errors import NotFound, StorageError
 from monitor.identity import normal_doi, url_key
 from monitor.model import Article, IndexQuery, Match, Source
 from storage import matches as topic_matches
-from storage import papers, rows, search
+from storage import papers, rows, search, stories
 from storage import tables as t
 from storage.engine import chunks, clean, insert_many, reads, writes
 from storage.entries import mark_of
@@ -47,6 +47,7 @@ class Articles(Pages):
         search.add(db, [(number, values[key]["title"], _text(values[key])) for key, number in new.items()])
         _put_matches(db, {number: first[key].matches for key, number in new.items()}, now, new=True)
         _put_pages(db, {number: first[key] for key, number in new.items()})
+        stories.put_due(db, new.values())
         papers.put_due(
             db, [number for key, number in new.items() if values[key]["doi_key"] or values[key]["pmid"]], now
         )
@@ -296,9 +297,7 @@ def _link_entries(
     insert_many(db, t.entry, [entries[key] for key in sorted(entries)])
 
 
-def _put_matches(
-    db: sa.Connection, matches: dict[int, tuple[Match, ...]], now: datetime, *, new: bool = False
-) -> None:
+def _put_matches(db: sa.Connection, matches: dict[int, tuple[Match, ...]], now: datetime, *, new: bool = False) -> None:
     mine = [replace(match, article_id=number) for number, some in matches.items() for match in some]
     topic_matches.put(db, mine, now=now, old_news=False, new=new)
 

@@ -14,6 +14,8 @@ _p = t.poll.c
 _a = t.article.c
 _m = t.match.c
 _e = t.entry.c
+_j = t.story_member.c.article_id == _a.id
+_follows = t.story_member.c.story_id != _a.id  # it joined another's story
 _SUCCESS = ("ok", "unchanged")
 _SILENCE = timedelta(days=1)  # without a success before the end, or twice the interval where that is longer
 
@@ -27,7 +29,10 @@ def coverage(db: sa.Connection, start: datetime, end: datetime) -> Coverage:
         articles_matched=_count(
             db, sa.select(_m.article_id).where(_m.stored_at >= start, _m.stored_at < end).distinct()
         ),
-        merged=_count(db, sa.select(_e.id).where(_e.known, _e.seen_at >= start, _e.seen_at < end)),
+        merged=_count(db, sa.select(_e.id).where(_e.known, _e.seen_at >= start, _e.seen_at < end))
+        + _count(
+            db, sa.select(_a.id).join(t.story_member, _j).where(_follows, _a.stored_at >= start, _a.stored_at < end)
+        ),
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -143,6 +144,37 @@ def _stored_at(db: sa.Connection, matches: Sequence[Match]) -> dict[int, datetim
 def unique(matches: Sequence[Match]) -> list[Match]:
     """One for each (topic, article), in that order."""
     return [match for _, match in sorted({(match.topic_id, match.article_id): match for match in matches}.items())]
+
+
+def of_stories(db: sa.Connection, matches: Sequence[Match], known: Set[int], until: datetime) -> list[Found]:
+    """As `found`, each with its story and all who covered that before `until`; `known`: articles of stories sent."""
+    some = found(db, matches)
+    member = t.story_member.c
+    names: dict[int, list[str]] = {}
+    story_of: dict[int, int] = {}
+    for ids in chunks([one.article.id for one in some]):
+        story_of.update(
+            db.execute(sa.select(member.article_id, member.story_id).where(member.article_id.in_(ids))).all()
+        )
+    for stories in chunks(sorted(set(story_of.values()))):
+        query = (
+            sa.select(member.story_id, t.source.c.name)
+            .join(t.article, _a.id == member.article_id)
+            .join(t.source, t.source.c.id == _a.source_id)
+            .where(member.story_id.in_(stories), _a.stored_at < until)
+            .order_by(member.story_id, member.article_id)
+        )
+        for story, name in db.execute(query):
+            names.setdefault(story, []).append(name)
+    return [
+        dataclasses.replace(
+            one,
+            article=dataclasses.replace(one.article, story_id=story_of.get(one.article.id, 0)),
+            covered_by=tuple(dict.fromkeys(names.get(story_of.get(one.article.id, 0), ()))),
+            known=one.article.id in known,
+        )
+        for one in some
+    ]
 
 
 def found(db: sa.Connection, matches: Sequence[Match]) -> list[Found]:

@@ -7,7 +7,7 @@ message gets an epoch; only the newest epoch may settle it.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ from monitor.errors import NotFound, StorageError
 from monitor.model import Delivery, DeliveryState, Level, SubscriberState, Subscription
 from storage import rows
 from storage import tables as t
-from storage.engine import Repository, changed, insert_into, reads, writes
+from storage.engine import Repository, changed, chunks, insert_into, reads, writes
 from storage.notices import raise_once
 from storage.values import SentDigest
 
@@ -27,7 +27,7 @@ _g = t.ledger.c
 _BODIES = ("data", "compact", "html")
 _HELD = "outbox_held"
 _RESENDS = 1  # automatic ones: a message that is in doubt twice waits for a human
-_NEW = "new"
+_NEW, _UPDATE = "new", "update"
 
 QUEUED, SENDING, ACCEPTED, DEFERRED, FAILED, IN_DOUBT, HELD, CANCELLED = (
     state.value
@@ -58,11 +58,17 @@ class Outbox(Repository):
         expected_next_at: datetime | None,
         next_at: datetime | None,
         silent_periods: int = 0,
+        updates: Collection[int] = (),
+        papers: Collection[int] = (),
+        safety: Sequence[int] = (),
     ) -> Delivery | None:
-        """Freeze a digest, enter its articles into the reader's ledger and move the subscription on: one transaction.
+        """Freeze a digest, enter its stories into the reader's ledger and move the subscription on: one transaction.
+
+        Of `article_ids`, each standing for its story, `updates` come as updates of what was sent before; after `papers`
+        the reader knows the published paper. `safety` are the corrections that the digest tells.
 
         None when there was nothing to enqueue, look again: the subscription's due time is no longer `expected_next_at`,
-        or one of the articles was sent to this reader meanwhile (nothing is changed), or the period has its digest
+        or one of the stories was sent to this reader meanwhile (nothing is changed), or the period has its digest
         already (the subscription only moves on). While deliveries are held (`hold_all`), a new one is held too.
         """
         try:
@@ -72,7 +78,9 @@ class Outbox(Repository):
                 number = _insert(db, delivery)
                 if number is None:
                     return None
-                _freeze_items(db, number, delivery, article_ids)
+                kinds = {one: _kinds(one in updates, one in papers) for one in article_ids}
+                _freeze_items(db, number, delivery, kinds)
+                _freeze_safety(db, number, delivery, safety)
                 return _get(db, number)
         except _OvertakenError:
             return None
@@ -284,12 +292,7 @@ class Outbox(Repository):
         """After a restore: all that may have been sent since the backup waits for an admin, and so does every new
         digest until `release`; how many wait.
         """
-        values = {"name": _HELD, "value": reason}
-        insert = insert_into(db, t.fact).values(values)
-        db.execute(insert.on_conflict_do_update(index_elements=[t.fact.c.name], set_=values))
-        open_states = _d.state.in_((*_WAITING, SENDING, IN_DOUBT))
-        step = {"state": HELD, "last_error": reason, "lease_until": None, "epoch": _d.epoch + 1, "settled_at": None}
-        return db.execute(t.delivery.update().where(open_states).values(step)).rowcount
+        return hold_all(db, reason)
 
     @reads
     def held_because(self, db: sa.Connection) -> str:
@@ -318,6 +321,16 @@ class Outbox(Repository):
 _RETRIED = (DeliveryState.DEFERRED, DeliveryState.FAILED, DeliveryState.IN_DOUBT, DeliveryState.HELD)
 
 
+def hold_all(db: sa.Connection, reason: str) -> int:
+    """Within the transaction that restores: there is no moment at which what was restored may be sent."""
+    values = {"name": _HELD, "value": reason}
+    insert = insert_into(db, t.fact).values(values)
+    db.execute(insert.on_conflict_do_update(index_elements=[t.fact.c.name], set_=values))
+    open_states = _d.state.in_((*_WAITING, SENDING, IN_DOUBT))
+    step = {"state": HELD, "last_error": reason, "lease_until": None, "epoch": _d.epoch + 1, "settled_at": None}
+    return db.execute(t.delivery.update().where(open_states).values(step)).rowcount
+
+
 class _OvertakenError(Exception):
     """Another process was first; the savepoint undoes what was done."""
 
@@ -343,36 +356,72 @@ def _insert(db: sa.Connection, delivery: Delivery) -> int | None:
     return number
 
 
-def _freeze_items(db: sa.Connection, number: int, delivery: Delivery, article_ids: Sequence[int]) -> None:
-    if not article_ids:
+def _kinds(update: bool, paper: bool) -> str:
+    return _UPDATE if update else f"{_NEW},{_UPDATE}" if paper else _NEW
+
+
+def _freeze_items(db: sa.Connection, number: int, delivery: Delivery, kinds: Mapping[int, str]) -> None:
+    if not kinds:
         return
-    articles = list(dict.fromkeys(article_ids))
-    items = [{"delivery_id": number, "number": place, "article_id": one} for place, one in enumerate(articles, 1)]
+    items = [
+        {"delivery_id": number, "number": place, "article_id": one, "kinds": kinds[one]}
+        for place, one in enumerate(kinds, 1)
+    ]
     db.execute(t.digest_item.insert(), items)
-    entered = _enter(db, number, delivery.subscriber_id, articles)
     repeat = db.scalar(sa.select(_n.repeat).where(_n.id == delivery.subscription_id))
-    if entered < len(articles) and not repeat:
+    if not _enter(db, number, delivery.subscriber_id, kinds) and not repeat:
         raise _OvertakenError
 
 
-def _enter(db: sa.Connection, number: int, subscriber_id: int, article_ids: Sequence[int]) -> int:
-    values = [
-        {"subscriber_id": subscriber_id, "article_id": one, "kind": _NEW, "delivery_id": number}
-        for one in sorted(article_ids)
-    ]
-    return db.execute(insert_into(db, t.ledger).on_conflict_do_nothing(), values).rowcount
+def _freeze_safety(db: sa.Connection, number: int, delivery: Delivery, corrections: Sequence[int]) -> None:
+    for place, one in enumerate(dict.fromkeys(corrections), 1):
+        db.execute(t.safety_item.insert().values(delivery_id=number, number=place, correction_id=one))
+        told = {"subscriber_id": delivery.subscriber_id, "correction_id": one, "delivery_id": number}
+        if not changed(db.execute(insert_into(db, t.told).values(told).on_conflict_do_nothing())):
+            raise _OvertakenError
+
+
+def _enter(db: sa.Connection, number: int, subscriber_id: int, kinds: Mapping[int, str]) -> bool:
+    """Each article's story into the ledger; False if one stood there already as what it comes as now."""
+    member = t.story_member.c
+    story_of: dict[int, int] = {}
+    for some in chunks(sorted(kinds)):
+        story_of.update(
+            db.execute(sa.select(member.article_id, member.story_id).where(member.article_id.in_(some))).all()
+        )
+    rows_of: dict[str, dict[int, rows.Values]] = {_NEW: {}, _UPDATE: {}}
+    entered = 0
+    for one, names in kinds.items():
+        story = story_of.get(one, one)
+        row = {"subscriber_id": subscriber_id, "story_id": story, "article_id": one, "delivery_id": number}
+        for place, kind in enumerate(names.split(",")):
+            entered += 0 if place or story in rows_of[kind] else 1
+            rows_of[kind].setdefault(story, {**row, "kind": kind})
+    wanted = [row for some in rows_of.values() for _, row in sorted(some.items())]
+    leading = [row for row in wanted if kinds[row["article_id"]].split(",")[0] == row["kind"]]
+    done = db.execute(insert_into(db, t.ledger).on_conflict_do_nothing(), leading).rowcount
+    following = [row for row in wanted if row not in leading]
+    if following:
+        db.execute(insert_into(db, t.ledger).on_conflict_do_nothing(), following)
+    return done == entered == len(kinds)
 
 
 def _enter_ledger(db: sa.Connection, delivery: Delivery) -> None:
-    """Once more, after a failure took the articles out."""
-    articles = _items(db, delivery.id)
+    """Once more, after a failure took the stories out."""
+    query = sa.select(_i.article_id, _i.kinds).where(_i.delivery_id == delivery.id).order_by(_i.number)
+    kinds = {row.article_id: row.kinds for row in db.execute(query)}
     repeat = db.scalar(sa.select(_n.repeat).where(_n.id == delivery.subscription_id))
-    if articles and _enter(db, delivery.id, delivery.subscriber_id, articles) < len(articles) and not repeat:
+    if kinds and not _enter(db, delivery.id, delivery.subscriber_id, kinds) and not repeat:
         raise StorageError(f"a later digest has brought articles of delivery {delivery.id}: it is not sent again")
+    s = t.safety_item.c
+    for one in db.scalars(sa.select(s.correction_id).where(s.delivery_id == delivery.id).order_by(s.number)).all():
+        told = {"subscriber_id": delivery.subscriber_id, "correction_id": one, "delivery_id": delivery.id}
+        db.execute(insert_into(db, t.told).values(told).on_conflict_do_nothing())
 
 
 def _release_items(db: sa.Connection, delivery_ids: Sequence[int]) -> None:
     db.execute(t.ledger.delete().where(_g.delivery_id.in_(delivery_ids)))
+    db.execute(t.told.delete().where(t.told.c.delivery_id.in_(delivery_ids)))
 
 
 def _held(delivery: Delivery) -> sa.ColumnElement[bool]:

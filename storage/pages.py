@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from monitor.model import Article, Match
 from storage import matches as topic_matches
-from storage import papers, rows, search
+from storage import papers, rows, search, stories
 from storage import tables as t
 from storage.engine import Repository, changed, writes
 from storage.values import PageTask
@@ -22,10 +22,16 @@ _m = t.match.c
 
 class Pages(Repository):
     @writes
-    def claim_due_pages(self, db: sa.Connection, now: datetime, limit: int, lease: timedelta) -> list[PageTask]:
-        """Take up to `limit` pages that are due and held by nobody, longest due first."""
+    def claim_due_pages(
+        self, db: sa.Connection, now: datetime, limit: int, lease: timedelta, server: str | None = None
+    ) -> list[PageTask]:
+        """Take up to `limit` pages that are due and held by nobody, longest due first; `server`: only those of one
+        server (PostgreSQL).
+        """
         free = sa.or_(_p.lease_until.is_(None), _p.lease_until <= now)
-        due = sa.select(_p.article_id).where(_p.due_at <= now, free).order_by(_p.due_at, _p.article_id).limit(limit)
+        here = sa.true() if server is None else sa.func.coalesce(sa.func.engine.server(_p.url), "") == server
+        ready = sa.select(_p.article_id).where(_p.due_at <= now, free, here)
+        due = ready.order_by(_p.due_at, _p.article_id).limit(limit)
         ids = db.scalars(due.with_for_update(skip_locked=True)).all()
         if not ids:
             return []
@@ -39,6 +45,11 @@ class Pages(Repository):
     def renew_page(self, db: sa.Connection, task: PageTask, lease_until: datetime) -> bool:
         """Keep a claim for longer. False: it is lost, stop."""
         return changed(db.execute(t.page.update().where(_held(task)).values(lease_until=lease_until)))
+
+    @writes
+    def release_page(self, db: sa.Connection, task: PageTask) -> bool:
+        """Give a claim back undone; the page is still due."""
+        return changed(db.execute(t.page.update().where(_held(task)).values(lease_until=None)))
 
     @writes
     def page_saved(
@@ -97,6 +108,7 @@ def put_text(db: sa.Connection, before: rows.Row, values: rows.Values) -> None:
     if new != old:
         search.remove(db, old)
     db.execute(t.article.update().where(_a.id == before.id).values(values))
+    stories.put_due(db, [before.id])
     if new != old:
         search.add(db, new)
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from monitor.identity import normal_doi
 from monitor.model import Article, Match, Paper
 from storage import matches as topic_matches
-from storage import rows, search
+from storage import rows, search, stories
 from storage import tables as t
 from storage.engine import Repository, changed, clean, insert_into, insert_many, reads, writes
 from storage.values import EnrichTask
@@ -85,6 +85,7 @@ class Papers(Repository):
         if new != old:
             search.remove(db, old)
         db.execute(t.article.update().where(_a.id == before.id).values(blank))
+        stories.put_due(db, [before.id])
         if new != old:
             search.add(db, new)
         if matches is not None and (before.title, before.body) == (values["title"], values["body"]):

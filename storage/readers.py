@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import islice
+from typing import cast
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -31,6 +32,7 @@ from storage.engine import Repository, changed, insert_into, reads, writes
 _u = t.subscriber.c
 _n = t.subscription.c
 _m = t.match.c
+_y = t.story_member.c
 _EARLIEST_ZONE = timedelta(hours=14)  # where it is tomorrow first
 _PERIODS = {
     Cadence.AT_ONCE: timedelta(days=1),
@@ -157,23 +159,31 @@ class Readers(Repository):
         self, db: sa.Connection, subscription: Subscription, period: Period, now: datetime, horizon: timedelta
     ) -> builtins.list[Found]:
         """What this subscription may bring: articles stored and matched before the period's end, within `horizon`
-        of `now`, not sent to this subscriber before, not found by a rematch. A first digest looks back one period.
-        By article id, each with all its matches for these topics.
+        of `now`, of stories not sent to this subscriber before, not found by a rematch. A first digest looks back one
+        period. By article id, each with all its matches for these topics.
+
+        Also (`known`) articles of stories that were sent before, while the reader was not shown the published paper:
+        `compose` makes an update of one that is it. An article whose story is not told yet waits.
         """
         covers_from = db.scalar(sa.select(_n.covers_from).where(_n.id == subscription.id)) or period.start
+        known = _entered(subscription, "new")
         query = (
-            t.match.select()
+            sa.select(*t.match.c, known.label("known"))
+            .join(t.story_member, _y.article_id == _m.article_id)
             .where(
                 _m.topic_id.in_(subscription.topic_ids),
                 _m.stored_at >= max(now - horizon, covers_from),
                 _m.stored_at < period.end,
                 _m.matched_at < period.end,
                 sa.not_(_m.old_news),
+                sa.not_(sa.exists().where(t.story_due.c.article_id == _m.article_id)),
                 sa.not_(_sent(subscription)),
             )
             .order_by(_m.article_id, _m.topic_id)
         )
-        return matches.found(db, [rows.to_match(row) for row in db.execute(query)])
+        found = db.execute(query).all()
+        before = {row.article_id for row in found if row.known and not subscription.repeat}
+        return matches.of_stories(db, [rows.to_match(cast(rows.Row, row)) for row in found], before, period.end)
 
     @reads
     def coverage(self, db: sa.Connection, start: datetime, end: datetime) -> Coverage:
@@ -204,19 +214,30 @@ def email_key(email: str) -> str:
 
 
 def _sent(subscription: Subscription) -> sa.ColumnElement[bool]:
-    """Was the match's article sent to this reader, or, if they want repeats, by this subscription?"""
+    """Has this reader, or, if they want repeats, this subscription, nothing more to learn of the match's story?
+
+    Of a story that was sent, its published paper is still worth an update, and only that.
+    """
     if not subscription.repeat:
-        ledger = t.ledger.c
-        return sa.exists().where(
-            ledger.subscriber_id == subscription.subscriber_id, ledger.article_id == _m.article_id, ledger.kind == "new"
-        )
-    item, delivery = t.digest_item.c, t.delivery.c
+        a = t.article.c
+        paper = sa.exists().where(a.id == _m.article_id, a.doi_key.is_not(None) | (a.pmid != ""))
+        return sa.and_(_entered(subscription, "new"), sa.or_(_entered(subscription, "update"), sa.not_(paper)))
+    item, delivery, member = t.digest_item.c, t.delivery.c, t.story_member.alias("sent_member").c
     gone = (DeliveryState.FAILED.value, DeliveryState.CANCELLED.value)
     return sa.exists().where(
-        item.article_id == _m.article_id,
+        member.story_id == _y.story_id,
+        item.article_id == member.article_id,
         item.delivery_id == delivery.id,
         delivery.subscription_id == subscription.id,
         delivery.state.not_in(gone),
+    )
+
+
+def _entered(subscription: Subscription, kind: str) -> sa.ColumnElement[bool]:
+    """Does the reader's ledger hold the match's story as this?"""
+    ledger = t.ledger.c
+    return sa.exists().where(
+        ledger.subscriber_id == subscription.subscriber_id, ledger.story_id == _y.story_id, ledger.kind == kind
     )
 
 

@@ -149,6 +149,7 @@ def to_article(row: Row) -> Article:
         source_id=row.source_id or 0,
         source_slug=row.source_slug or "",
         stored_at=row.stored_at,
+        story_id=cast(Mapping[str, Any], row._mapping).get("story_id") or 0,
     )
 
 
@@ -310,6 +311,7 @@ def to_subscription(row: Row) -> Subscription:
         max_items=row.max_items,
         near_misses=row.near_misses,
         repeat=row.repeat,
+        safety_at_once=row.safety_at_once,
         active=row.active,
         paused_until=row.paused_until,
         next_digest_at=row.next_digest_at,
@@ -330,6 +332,7 @@ def of_subscription(subscription: Subscription) -> Values:
         "max_items": subscription.max_items,
         "near_misses": subscription.near_misses,
         "repeat": subscription.repeat,
+        "safety_at_once": subscription.safety_at_once,
         "active": subscription.active,
         "paused_until": subscription.paused_until,
         "next_digest_at": subscription.next_digest_at,

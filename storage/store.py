@@ -8,16 +8,23 @@ import sqlalchemy as sa
 
 from monitor.errors import StorageError
 from storage.articles import Articles
+from storage.browse import Browse
+from storage.clock import SharedClock
 from storage.concepts import Concepts
+from storage.corrections import Corrections
 from storage.engine import Database
+from storage.jobs import Jobs
 from storage.leases import Leases
 from storage.migrate import SchemaState, newer, schema_state
 from storage.notices import Audit, Notices
 from storage.outbox import Outbox
-from storage.readers import Readers
 from storage.papers import Papers
+from storage.readers import Readers
 from storage.sources import Sources
+from storage.stories import Stories
 from storage.topics import Topics
+from storage.upkeep import Upkeep
+from storage.users import Users
 
 _STATES = {SchemaState.EMPTY: "empty", SchemaState.OLD: "of an older version of this program"}
 
@@ -35,14 +42,21 @@ class Storage:
         self._database = database
         self.sources = Sources(database)
         self.articles = Articles(database)
+        self.papers = Papers(database)
+        self.stories = Stories(database)
+        self.corrections = Corrections(database)
         self.topics = Topics(database)
         self.concepts = Concepts(database)
-        self.papers = Papers(database)
         self.readers = Readers(database)
         self.outbox = Outbox(database)
         self.notices = Notices(database)
         self.audit = Audit(database)
         self.leases = Leases(database)
+        self.jobs = Jobs(database)
+        self.clock = SharedClock(database)
+        self.upkeep = Upkeep(database)
+        self.users = Users(database)
+        self.browse = Browse(database)
 
     @classmethod
     def open(cls, url: str) -> Storage:

@@ -320,6 +320,7 @@ class SubscriptionRow(SQLModel, table=True):
     paused_until: date | None
     next_digest_at: datetime | None
     silent_periods: int
+    safety_at_once: bool = Field(sa_column_kwargs={"server_default": sa.false()})
     covers_from: datetime | None  # set when its first period is over: nothing older was ever asked for
 
 
@@ -384,18 +385,199 @@ class DigestItemRow(SQLModel, table=True):
     delivery_id: int = Field(primary_key=True, foreign_key="delivery.id", ondelete="CASCADE")
     number: int = Field(primary_key=True)
     article_id: int = Field(foreign_key="article.id")
+    kinds: str = _later("new")  # what it entered into the ledger
 
 
 class LedgerRow(SQLModel, table=True):
-    """What a reader has been sent, or is about to be: no article stands in two mails to one reader."""
+    """What a reader has been sent, or is about to be: no story stands in two mails to one reader as new.
+
+    "update": the reader knows the story's published paper; a story sent before it came may come once more with it.
+    `article_id` is the one that stood for the story.
+    """
 
     __tablename__ = "ledger"
-    __table_args__ = (sa.Index(None, "article_id"), sa.Index(None, "delivery_id"))
+    __table_args__ = (sa.Index(None, "article_id"), sa.Index(None, "delivery_id"), sa.Index(None, "story_id"))
 
     subscriber_id: int = Field(primary_key=True, foreign_key="subscriber.id", ondelete="CASCADE")
-    article_id: int = Field(primary_key=True, foreign_key="article.id")
-    kind: str = Field(primary_key=True)  # "new"; a correction of the same article is another kind
+    story_id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    kind: str = Field(primary_key=True)  # "new" or "update"
+    article_id: int = Field(foreign_key="article.id")
     delivery_id: int = Field(foreign_key="delivery.id", ondelete="CASCADE")
+
+
+# --- stories --------------------------------------------------------------------------------------------------
+
+
+class StoryDueRow(SQLModel, table=True):
+    """An article whose story is still to be told: it is new, or its text or DOI changed. No digest holds it before."""
+
+    __tablename__ = "story_due"
+
+    article_id: int = Field(primary_key=True, foreign_key="article.id", ondelete="CASCADE")
+
+
+class StoryMemberRow(SQLModel, table=True):
+    """A story bears the number of its first article. `step` and `share` say why an article joined it; `shingles` counts
+    those that it brought into its story.
+    """
+
+    __tablename__ = "story_member"
+
+    article_id: int = Field(primary_key=True, foreign_key="article.id", ondelete="CASCADE")
+    story_id: int = Field(index=True)
+    step: str
+    share: float
+    shingles: int
+    joined_at: datetime
+
+
+class StoryNameRow(SQLModel, table=True):
+    """An address, DOI, PMID or title, as a number (monitor.story.evidence.name), and the article that bore it first, or
+    of titles last. Its story is that of the article.
+    """
+
+    __tablename__ = "story_name"
+
+    name: int = Field(primary_key=True, sa_type=sa.BigInteger, sa_column_kwargs={"autoincrement": False})
+    article_id: int = Field(foreign_key="article.id", ondelete="CASCADE", index=True)
+    source_id: int
+    at: datetime
+
+
+class ShingleRow(SQLModel, table=True):
+    """A piece of text of the last two weeks, and an article that brought it into its story. No foreign key: there are
+    a hundred an article, and they are gone before it. `day` counts from 1970.
+    """
+
+    __tablename__ = "shingle"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    hash: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    article_id: int = Field(primary_key=True)
+    day: int
+
+
+class StoryApartRow(SQLModel, table=True):
+    """Two articles that an admin has told apart: they never share a story again."""
+
+    __tablename__ = "story_apart"
+
+    low_id: int = Field(primary_key=True, foreign_key="article.id", ondelete="CASCADE")
+    high_id: int = Field(primary_key=True, foreign_key="article.id", ondelete="CASCADE")
+
+
+# --- notices about papers -------------------------------------------------------------------------------------
+
+
+class CorrectionRow(SQLModel, table=True):
+    """Unique by (paper, kind), whoever tells it. `target` is "doi:" and normal_doi, or "pmid:" where there is none."""
+
+    __tablename__ = "correction"
+    __table_args__ = (sa.UniqueConstraint("target", "kind"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    target: str
+    kind: str
+    doi: str = Field(index=True)
+    pmid: str = Field(index=True)
+    notice_doi: str
+    notice_url: str
+    title: str
+    reason: str
+    source: str
+    noticed_at: datetime
+
+
+class ToldRow(SQLModel, table=True):
+    """Which notices a reader was sent, or is about to be: each comes once."""
+
+    __tablename__ = "told"
+    __table_args__ = (sa.Index(None, "delivery_id"),)
+
+    subscriber_id: int = Field(primary_key=True, foreign_key="subscriber.id", ondelete="CASCADE")
+    correction_id: int = Field(primary_key=True, foreign_key="correction.id", ondelete="CASCADE")
+    delivery_id: int = Field(foreign_key="delivery.id", ondelete="CASCADE")
+
+
+class SafetyItemRow(SQLModel, table=True):
+    """What stood in a digest's safety box, for good."""
+
+    __tablename__ = "safety_item"
+
+    delivery_id: int = Field(primary_key=True, foreign_key="delivery.id", ondelete="CASCADE")
+    number: int = Field(primary_key=True)
+    correction_id: int = Field(foreign_key="correction.id", ondelete="CASCADE")
+
+
+class WatchedRow(SQLModel, table=True):
+    """When an index was last asked for notices about a paper that was mailed."""
+
+    __tablename__ = "watched"
+
+    doi: str = Field(primary_key=True)
+    checked_at: datetime = Field(index=True)
+
+
+# --- people who run the place ---------------------------------------------------------------------------------
+
+
+class UserRow(SQLModel, table=True):
+    __tablename__ = "user_account"
+
+    id: int | None = Field(default=None, primary_key=True)
+    email: str
+    email_key: str = Field(unique=True)
+    name: str
+    role: str
+    active: bool
+    password_hash: str  # empty: none yet, a link sets it
+    created_at: datetime
+
+
+class SessionRow(SQLModel, table=True):
+    """Only the hash of what the browser holds: who reads this table cannot log in with it."""
+
+    __tablename__ = "web_session"
+
+    token_hash: bytes = Field(primary_key=True)
+    user_id: int = Field(foreign_key="user_account.id", ondelete="CASCADE", index=True)
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+    agent: str
+    address: str
+
+
+class SetupLinkRow(SQLModel, table=True):
+    """A link that works once: without a user it makes the first admin, else it sets that user's password."""
+
+    __tablename__ = "setup_link"
+
+    token_hash: bytes = Field(primary_key=True)
+    user_id: int | None = Field(foreign_key="user_account.id", ondelete="CASCADE")
+    expires_at: datetime
+
+
+class ApiTokenRow(SQLModel, table=True):
+    __tablename__ = "api_token"
+
+    id: int | None = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="user_account.id", ondelete="CASCADE", index=True)
+    name: str
+    token_hash: bytes = Field(unique=True)
+    scopes: str
+    created_at: datetime
+    expires_at: datetime | None
+
+
+class LoginAttemptRow(SQLModel, table=True):
+    """Failed logins in a row; `key` is a hash of account and address."""
+
+    __tablename__ = "login_attempt"
+
+    key: bytes = Field(primary_key=True)
+    failures: int
+    last_at: datetime = Field(index=True)
 
 
 # --- the house ------------------------------------------------------------------------------------------------
@@ -470,6 +652,20 @@ delivery = _table(DeliveryRow)
 bounce = _table(BounceRow)
 digest_item = _table(DigestItemRow)
 ledger = _table(LedgerRow)
+story_due = _table(StoryDueRow)
+story_member = _table(StoryMemberRow)
+story_name = _table(StoryNameRow)
+shingle = _table(ShingleRow)
+story_apart = _table(StoryApartRow)
+correction = _table(CorrectionRow)
+told = _table(ToldRow)
+safety_item = _table(SafetyItemRow)
+watched = _table(WatchedRow)
+user = _table(UserRow)
+session = _table(SessionRow)
+setup_link = _table(SetupLinkRow)
+api_token = _table(ApiTokenRow)
+login_attempt = _table(LoginAttemptRow)
 notice = _table(NoticeRow)
 audit = _table(AuditRow)
 lease = _table(LeaseRow)

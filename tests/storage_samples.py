@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from monitor.identity import article_key
 from monitor.model import (
@@ -10,6 +11,7 @@ from monitor.model import (
     Delivery,
     Entry,
     Field,
+    Found,
     IndexQuery,
     Match,
     Message,
@@ -116,4 +118,11 @@ async def a_reader(
 async def three_articles(storage: Storage, topic: Topic, at: datetime = NOW - DAY) -> list[int]:
     """Three matched articles from a source; their ids."""
     await storage.articles.save(None, [saved(number, matches=(a_match(topic),)) for number in (1, 2, 3)], at)
+    await storage.stories.settle(at)
     return [article.id for article in await storage.articles.candidates(None)]
+
+
+async def found_for(storage: Storage, subscription: Subscription, *rest: Any) -> list[Found]:
+    """What a digest may hold, once every article's story is told."""
+    await storage.stories.settle(NOW)
+    return await storage.readers.found(subscription, *rest)

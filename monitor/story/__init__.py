@@ -1,1 +1,1 @@
-"""Articles -> stories: the paper, its preprint, its press release and its news as one; what they are; notices on them."""
+"""Articles -> stories: the paper, its preprint, press release and news as one; what kind they are; notices on them."""

@@ -25,7 +25,7 @@ _NOTICE = re.compile(
     r"|corrigendum|corrections?|author correction|publisher correction)\b",
     re.IGNORECASE,
 )
-_QUOTED = re.compile("[“\"]([^“”\"\n]{35,300})[”\"]")
+_QUOTED = re.compile('[“"]([^“”"\n]{35,300})[”"]')
 _CITED = ("doi", "journal", "publi", "reference", "information", "source:", "citation", "et al")
 CITING_LINES = 8  # at an article's end, where sources stand
 _PIECES = re.compile(r"[.?!;:]\s+|,\s+|\s+[|–—]\s+|\n")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from monitor.story.evidence import Evidence, Stage, is_preprint
@@ -50,6 +50,7 @@ class Placement:
     story_id: int
     step: str
     share: float = 0.0
+    shingles: int = 0  # that it brought into its story
 
 
 @dataclass(slots=True)
@@ -58,7 +59,7 @@ class Settled:
 
     placements: list[Placement] = field(default_factory=list)
     merged: list[tuple[int, int]] = field(default_factory=list)  # story, and the one it is part of now
-    shingles: list[tuple[int, int]] = field(default_factory=list)  # (shingle, story), new ones
+    shingles: list[tuple[int, int]] = field(default_factory=list)  # (shingle, the article that brought it in)
 
 
 Vouch = Callable[[int, int], bool]
@@ -77,8 +78,9 @@ def settle(batch: Iterable[Evidence], known: Known, vouch: Vouch = lambda _artic
         placement = _placed(one, known, vouch)
         if here is not None:
             placement = _moved(one, here, placement, known, settled)
-        settled.placements.append(placement)
-        _remember(one, placement.story_id, known, settled)
+        brought = _remember(one, placement.story_id, known)
+        settled.shingles += [(shingle, one.article_id) for shingle in brought]
+        settled.placements.append(replace(placement, shingles=len(brought)))
     return settled
 
 
@@ -181,7 +183,8 @@ def _must_stay_apart(one: int, other: int, known: Known) -> bool:
     )
 
 
-def _remember(one: Evidence, story: int, known: Known, settled: Settled) -> None:
+def _remember(one: Evidence, story: int, known: Known) -> list[int]:
+    """Let the story know this article; the shingles that are new to it."""
     known.story_of[one.article_id] = story
     for name in one.names:
         known.names.setdefault(name, story)
@@ -200,13 +203,11 @@ def _remember(one: Evidence, story: int, known: Known, settled: Settled) -> None
             continue
         else:
             stories.append(story)
-        new.append((shingle, story))
-    settled.shingles += new
+        new.append(shingle)
     known.sizes[story] = known.sizes.get(story, 0) + len(new)
+    return new
 
 
 def also_covered(names: Collection[str], own: str) -> tuple[str, ...]:
     """The other sources of a story, each once, in order of arrival."""
     return tuple(name for name in dict.fromkeys(names) if name and name != own)
-
-

@@ -12,6 +12,7 @@ MAX_CHARS: Final = 30_000  # of a longer text the beginning says what it is
 _MASK: Final = SAMPLED - 1
 _SHIFT: Final = SAMPLED.bit_length() - 1
 
+
 def shingles(text: str) -> frozenset[int]:
     """The crc32 of each 3-gram whose lowest two bits are 0, without these: non-negative numbers of 30 bits.
 

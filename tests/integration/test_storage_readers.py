@@ -17,6 +17,7 @@ from storage_samples import (
     a_reader,
     a_source,
     a_topic,
+    found_for,
     saved,
     three_articles,
 )
@@ -197,7 +198,7 @@ async def test_found_holds_matched_articles_before_the_end_with_all_their_matche
     await storage.articles.save(None, [saved(4, matches=(a_match(one),))], NOW)  # at the end: the next period's
     _, subscription = await a_reader(storage, (two.id, one.id))
 
-    found = await storage.readers.found(subscription, WEEK, NOW, HORIZON)
+    found = await found_for(storage, subscription, WEEK, NOW, HORIZON)
 
     assert [one.article.url[-1] for one in found] == ["1"]
     assert [match.topic_id for match in found[0].matches] == [one.id, two.id]
@@ -208,18 +209,18 @@ async def test_a_first_digest_looks_back_one_period_and_later_ones_forget_nothin
     for number, days in enumerate((1, 6, 8), 1):
         await storage.articles.save(None, [saved(number, matches=(a_match(topic),))], NOW - days * DAY)
     subscriber, subscription = await a_reader(storage, (topic.id,))
-    first = await storage.readers.found(subscription, WEEK, NOW, HORIZON)
+    first = await found_for(storage, subscription, WEEK, NOW, HORIZON)
     sent = [one.article.id for one in first if one.article.url[-1] == "1"]  # the other one is left out, say
     await storage.outbox.enqueue(
         a_delivery(subscription, subscriber), sent, expected_next_at=NOW, next_at=NOW + 7 * DAY
     )
 
     next_week = Period(key="2026-W49", start=NOW, end=NOW + 7 * DAY)
-    second = await storage.readers.found(subscription, next_week, NOW + 7 * DAY, HORIZON)
+    second = await found_for(storage, subscription, next_week, NOW + 7 * DAY, HORIZON)
 
     assert [one.article.url[-1] for one in first] == ["1", "2"]
     assert [one.article.url[-1] for one in second] == ["2"]
-    assert await storage.readers.found(subscription, next_week, NOW + 7 * DAY, 10 * DAY) == []  # beyond the horizon
+    assert await found_for(storage, subscription, next_week, NOW + 7 * DAY, 10 * DAY) == []  # beyond the horizon
 
 
 async def test_an_article_matched_after_the_cut_off_waits_for_the_next_digest(storage: Storage) -> None:
@@ -231,8 +232,8 @@ async def test_an_article_matched_after_the_cut_off_waits_for_the_next_digest(st
 
     next_week = Period(key="2026-W49", start=NOW, end=NOW + 7 * DAY)
 
-    assert await storage.readers.found(subscription, WEEK, NOW, HORIZON) == []
-    assert len(await storage.readers.found(subscription, next_week, NOW + 7 * DAY, HORIZON)) == 1
+    assert await found_for(storage, subscription, WEEK, NOW, HORIZON) == []
+    assert len(await found_for(storage, subscription, next_week, NOW + 7 * DAY, HORIZON)) == 1
 
 
 async def test_the_weekly_digest_leaves_out_what_the_daily_brought_unless_repeats_are_wanted(storage: Storage) -> None:
@@ -243,16 +244,16 @@ async def test_the_weekly_digest_leaves_out_what_the_daily_brought_unless_repeat
     delivery = a_delivery(daily, subscriber, "2026-11-23")
     assert await storage.outbox.enqueue(delivery, ids[:2], expected_next_at=NOW, next_at=NOW + DAY)
 
-    plain = await storage.readers.found(weekly, WEEK, NOW, HORIZON)
+    plain = await found_for(storage, weekly, WEEK, NOW, HORIZON)
     repeating = await storage.readers.update_subscription(replace(weekly, repeat=True))
-    repeated = await storage.readers.found(repeating, WEEK, NOW, HORIZON)
+    repeated = await found_for(storage, repeating, WEEK, NOW, HORIZON)
     everything = [one.article.id for one in repeated]
     again = a_delivery(repeating, subscriber)
     assert await storage.outbox.enqueue(again, everything, expected_next_at=NOW, next_at=NOW + 7 * DAY)
 
     assert [one.article.id for one in plain] == ids[2:]
     assert everything == ids
-    assert await storage.readers.found(repeating, WEEK, NOW, HORIZON) == []
+    assert await found_for(storage, repeating, WEEK, NOW, HORIZON) == []
 
 
 async def test_topics_last_news_and_weeks(storage: Storage) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from storage_samples import DAY, NOW, a_delivery, a_match, a_reader, a_source, a_topic, saved, three_articles
+from storage_samples import DAY, NOW, a_delivery, a_match, a_reader, a_source, a_topic, found_for, saved, three_articles
 
 from monitor.errors import NotFound, StorageError
 from monitor.model import Label, Period, Topic, Verdict, WeightedTerm
@@ -169,7 +169,7 @@ async def test_what_a_rematch_finds_is_old_news_and_what_was_news_stays_news(sto
         await storage.topics.rematch_batch(start, start.upto_id, matches, NOW - DAY)
 
     period = Period(key="2026-W48", start=NOW - 7 * DAY, end=NOW)
-    found = await storage.readers.found(subscription, period, NOW, 30 * DAY)
+    found = await found_for(storage, subscription, period, NOW, 30 * DAY)
 
     assert [[match.topic_id for match in one.matches] for one in found] == [[topic.id]] * 3
     assert len(await storage.topics.matches(wide.id)) == 3
