@@ -218,6 +218,10 @@ class WebSettings(Section):
 class RunSettings(Section):
     """The heartbeat of `monitor run`."""
 
+    engine: Literal["inprocess", "procrastinate"] = setting(
+        "inprocess", "procrastinate: `monitor scheduler` and `monitor worker`, any number, on one PostgreSQL."
+    )
+    concurrency: int = setting(20, "Servers that one worker visits at the same time (procrastinate).", ge=1, le=500)
     tick_seconds: float = setting(5, "Seconds between two looks for what is due.", gt=0, le=3600)
     lease_seconds: int = setting(30, "Seconds a source or page may stay claimed without a sign of life.", ge=5)
     drain_seconds: float = setting(25, "Seconds to finish what is running after SIGTERM.", gt=0, le=600)

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 
 from config import Settings, load, load_sources, load_topics
@@ -17,13 +18,16 @@ from monitor.deliver import Breaker, MaildirMailer, Mailer, SmtpMailer
 from monitor.deliver.channels import Channels, Exchange, read_channels
 from monitor.deliver.imap import ImapPoller
 from monitor.digest import Letterhead, Links
-from monitor.errors import ConfigError, FetchError, QueryError, RelayUnusable
+from monitor.errors import ConfigError, FetchError, QueryError, StorageError, RelayUnusable
 from monitor.fetch import Fetcher, Limits
 from monitor.match import Matcher, parse_query
 from monitor.model import Source, Topic
 from monitor.parse.asking import Access
 from monitor.pipeline import Bounces, Ingest, Monitor, Publisher, Readers, Rules, Sender
 from monitor.pipeline.enrich import Enrichment, Places
+from monitor.pipeline.dispatch import Dispatcher, Idle, InProcess
+from monitor.pipeline.distribute import Distributed
+from monitor.pipeline.alerts import Alerts
 from monitor.pipeline.harvest import Patience
 from monitor.pipeline.tuning import Tuning
 from monitor.pipeline.users import Users
@@ -32,9 +36,33 @@ from monitor.schedule import Pacing
 from storage import Storage, exclusive
 from storage import migrate as migrate_storage
 
+from storage.jobs import Queue, install
 Clock = Callable[[], datetime]
 
-__all__ = ["Clock", "Opened", "Settings", "first_run", "healthy", "migrate", "open_monitor", "settings", "utc_now"]
+__all__ = [
+    "Clock",
+    "Opened",
+    "Role",
+    "Settings",
+    "first_run",
+    "healthy",
+    "migrate",
+    "open_monitor",
+    "settings",
+    "utc_now",
+]
+
+
+CLOCK_LOOK = 60.0  # seconds between two looks at the database's clock
+
+
+class Role(StrEnum):
+    """Which part of the work a process does; with the engine "inprocess" there is ALL and WEB."""
+
+    ALL = "run"
+    WEB = "web"
+    SCHEDULER = "scheduler"
+    WORKER = "worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +73,25 @@ class Opened:
     settings: Settings
     links: Links
 
+    queue: Queue | None = None
+
+    def dispatcher(self, role: Role) -> Dispatcher:
+        """Who does this process's due work. Raises ConfigError for a role that the engine does not have."""
+        if role is Role.WEB:
+            return Idle(self.monitor)
+        if self.queue is None:
+            if role is not Role.ALL:
+                raise ConfigError(
+                    f"`monitor {role}` needs MONITOR_RUN__ENGINE=procrastinate; without it use `monitor run`"
+                )
+            return InProcess(self.monitor)
+        return Distributed(
+            self.monitor,
+            self.queue,
+            leads=role is not Role.WORKER,
+            works=role is not Role.SCHEDULER,
+            concurrency=self.settings.run.concurrency,
+        )
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
@@ -69,7 +116,23 @@ def first_run(settings: Settings) -> tuple[list[Source], list[Topic]]:
 def migrate(chosen: Settings) -> bool:
     """Bring the database to this program's schema; whether that changed anything."""
     _make_data_dir(chosen.data_dir)
-    return migrate_storage(storage_url(chosen))
+    return _migrate(chosen)
+
+
+def _migrate(chosen: Settings) -> bool:
+    url = storage_url(chosen)
+    if not _distributed(chosen):
+        return migrate_storage(url)
+    if url.startswith("sqlite"):
+        raise ConfigError("MONITOR_RUN__ENGINE=procrastinate needs PostgreSQL; set MONITOR_STORAGE__URL")
+    if not chosen.secret_key.get_secret_value():
+        raise ConfigError("MONITOR_RUN__ENGINE=procrastinate needs MONITOR_SECRET_KEY_FILE: all processes sign alike")
+    changed = migrate_storage(url)
+    return install(url) or changed
+
+
+def _distributed(chosen: Settings) -> bool:
+    return chosen.run.engine == "procrastinate"
 
 
 def storage_url(settings: Settings) -> str:
@@ -103,16 +166,36 @@ async def open_monitor(
     async with contextlib.AsyncExitStack() as stack:
         if exclusively:
             stack.enter_context(exclusive(url))
-        await asyncio.to_thread(migrate_storage, url)
+        await asyncio.to_thread(_migrate, chosen)
         storage = await stack.enter_async_context(Storage.open(url))
         await _first_run(chosen, storage, now(), first_sources)
+        if now is utc_now and not url.startswith("sqlite"):
+            now = await stack.enter_async_context(_shared_clock(storage))
         fetcher = await stack.enter_async_context(_fetcher(chosen))
         sandbox = Sandbox(workers=chosen.parse.workers, timeout=chosen.parse.timeout, memory_mb=chosen.parse.memory_mb)
         stack.callback(sandbox.close)
         mailer = _mailer(chosen)
         stack.push_async_callback(mailer.aclose)
         links = Links(chosen.web.base_url, _secret(chosen))
-        yield Opened(_monitor(chosen, storage, fetcher, sandbox, mailer, links, now), chosen, links)
+        queue = await stack.enter_async_context(Queue(url)) if _distributed(chosen) else None
+        yield Opened(_monitor(chosen, storage, fetcher, sandbox, mailer, links, now), chosen, links, queue)
+
+
+@contextlib.asynccontextmanager
+async def _shared_clock(storage: Storage) -> AsyncIterator[Clock]:
+    """PostgreSQL's clock for all who use it, so that no machine's own clock, fast, slow or set, takes part."""
+    await storage.clock.look()
+
+    async def look_now_and_then() -> None:
+        while await asyncio.sleep(CLOCK_LOOK, result=True):
+            with contextlib.suppress(StorageError):  # the time runs on; the beats say what is wrong
+                await storage.clock.look()
+
+    looking = asyncio.create_task(look_now_and_then())
+    try:
+        yield storage.clock
+    finally:
+        looking.cancel()
 
 
 def _monitor(

@@ -18,6 +18,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from monitor.pipeline import Monitor
+from monitor.pipeline.dispatch import Beat, Dispatcher, InProcess
 
 log = logging.getLogger(__name__)
 
@@ -30,25 +31,19 @@ class Heartbeat:
     `silent` names those that have not gone well for longer than they may.
     """
 
-    def __init__(self, monitor: Monitor, *, tick: float) -> None:
+    def __init__(self, monitor: Monitor, dispatcher: Dispatcher) -> None:
         self._well: dict[str, datetime] = {}  # when each last went well
         self._limits: dict[str, timedelta] = {}
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._monitor = monitor
         self._scheduler = AsyncIOScheduler(
+        self._dispatcher = dispatcher
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
-        jobs: list[tuple[str, Callable[[], Awaitable[object]], float]] = [
-            ("poll", monitor.poll_due, tick),
-            ("pages", monitor.read_pages_due, tick),
-            ("papers", monitor.enrich_due, tick),
-            ("digests", monitor.plan_digests, tick),
-            ("outbox", monitor.send_due, tick),
-            ("bounces", monitor.read_bounces, max(tick, 300)),
-            ("housekeeping", monitor.housekeep, max(tick, 600)),
-        ]
-        for name, work, seconds in jobs:
+        watch = Beat(name="alerts", work=self._watch, seconds=max(monitor.rules.tick, WATCH))
+        for beat in (*dispatcher.beats(), watch):
+            name, seconds = beat.name, beat.seconds
             self._well[name] = monitor.now()
             self._limits[name] = timedelta(seconds=LONGEST_SILENCE + 3 * seconds)
             trigger = IntervalTrigger(seconds=seconds, timezone=UTC, jitter=min(1.0, seconds / 5))
@@ -66,7 +61,7 @@ class Heartbeat:
         """Start nothing more; give what runs `seconds` to finish; what is cut off is taken up again by its lease."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
-        late = await self._monitor.drain(seconds)
+        late = await self._dispatcher.drain(seconds)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -110,9 +105,11 @@ async def until_signalled() -> AsyncIterator[asyncio.Event]:
             loop.remove_signal_handler(sign)
 
 
-async def run(monitor: Monitor, serve: Callable[[Heartbeat], Awaitable[object]]) -> None:
-    """Beat and serve until SIGTERM, then drain."""
-    heart = Heartbeat(monitor, tick=monitor.rules.tick)
+async def run(
+    monitor: Monitor, serve: Callable[[Heartbeat], Awaitable[object]], dispatcher: Dispatcher | None = None
+) -> None:
+    """Beat and serve until SIGTERM, then drain. Without a `dispatcher` this process does all the work."""
+    heart = Heartbeat(monitor, dispatcher or InProcess(monitor))
     async with until_signalled() as stop:
         heart.start()
         server = asyncio.ensure_future(serve(heart))

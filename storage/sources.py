@@ -74,12 +74,17 @@ class Sources(Repository):
         return _get(db, slug)
 
     @writes
-    def claim_due(self, db: sa.Connection, now: datetime, limit: int, lease: timedelta) -> builtins.list[Source]:
+    def claim_due(
+        self, db: sa.Connection, now: datetime, limit: int, lease: timedelta, server: str | None = None
+    ) -> builtins.list[Source]:
         """Take up to `limit` active sources that are due and held by nobody, longest due first.
 
-        Each comes with a new epoch: whoever held it before can no longer change it.
+        Each comes with a new epoch: whoever held it before can no longer change it. `server`: only those of one server
+        (PostgreSQL).
         """
         due = sa.and_(_s.active, sa.or_(_s.next_poll_at.is_(None), _s.next_poll_at <= now), _free(now))
+        if server is not None:
+            due = sa.and_(due, sa.func.coalesce(sa.func.engine.server(_s.url), _s.kind) == server)
         order = (_s.next_poll_at.asc().nulls_first(), _s.id)
         ids = db.scalars(sa.select(_s.id).where(due).order_by(*order).limit(limit).with_for_update(skip_locked=True))
         return _claim(db, ids.all(), now + lease)

@@ -11,7 +11,7 @@ import typer
 
 from monitor import __version__, logs
 from monitor import app as composition
-from monitor.app import Opened
+from monitor.app import Opened, Role
 from monitor.cli import articles, bounces, config, context, digest, outbox, sources, subscribers, synonyms, topics
 from monitor.cli.context import Json, progress, run
 from monitor.console import note, say, say_json, table, when
@@ -55,14 +55,46 @@ def options(
 @app.command("run")
 def run_everything() -> None:
     """Everything in one process: poll, match, compose, mail, answer on the web address. Stops cleanly on SIGTERM."""
+    _run_as(Role.ALL)
+
+
+@app.command()
+def web() -> None:
+    """Only the web pages, beside `monitor scheduler` and `monitor worker`; any number."""
+    _run_as(Role.WEB)
+
+
+@app.command()
+def scheduler() -> None:
+    """See what is due and hand it to workers; any number, one leads (MONITOR_RUN__ENGINE=procrastinate)."""
+    _run_as(Role.SCHEDULER)
+
+
+@app.command()
+def worker() -> None:
+    """Poll, read, match and mail what a scheduler hands out; any number (MONITOR_RUN__ENGINE=procrastinate)."""
+    _run_as(Role.WORKER)
+
+
+def _run_as(role: Role) -> None:
     settings = composition.settings(context.config_file)
     logs.set_up(settings.run.log_level, settings.run.log_format)
     asyncio.run(_run_everything(settings))
 
 
-async def _run_everything(settings: composition.Settings) -> None:
+async def _run(settings: composition.Settings, role: Role) -> None:
     from monitor import worker
-    from monitor.web import make_app, serve
+    from monitor.web import make_app, make_health_app, serve, serve_metrics
+
+    make = make_app if role in {Role.ALL, Role.WEB} else make_health_app
+    async with composition.open_monitor(settings, exclusively=role is Role.ALL) as opened:
+        address = opened.settings.web
+
+        async def answer(heart: worker.Heartbeat) -> None:
+            app = make(opened, heart.silent)
+            await asyncio.gather(
+                serve(app, address.host, address.port), serve_metrics(opened, heart.silent)
+            )  # not a TaskGroup: the first reason to stop is told as it is
 
     async with composition.open_monitor(settings, exclusively=True) as opened:
         web = opened.settings.web

@@ -25,7 +25,7 @@ from storage import EnrichTask, PageTask, Storage
 
 log = logging.getLogger(__name__)
 
-POLLS_KEPT = timedelta(days=400)  # visits to sources, for the health grid and a year's comparison
+BODIES_AT_ONCE = 1_000  # texts of old messages that one transaction drops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +78,8 @@ class Monitor:
         self.rules = rules
         self._revisions: dict[int, int] = {}  # topic id -> revision id that the matcher holds
         self._topics_stamp: tuple[int, ...] = ()
-        self._sources = Lane("poll", self._claim_sources, self._refresh, rules.sources_at_once)
-        self._pages = Lane("page", self._claim_pages, ingest.read_page, rules.pages_at_once)
+        self._sources = Lane("poll", self._claim_sources, self.visit, rules.sources_at_once)
+        self._pages = Lane("page", self._claim_pages, self.read_page, rules.pages_at_once)
         self._papers = (
             Lane("enrich", self._claim_papers, enrichment.complete, rules.papers_at_once) if enrichment else None
         )
@@ -147,6 +147,22 @@ class Monitor:
         )
         await self.storage.outbox.recover(self.now(), resend=resend, notice=text)
 
+    async def visit(self, source: Source) -> Poll:
+        """Visit a claimed source. Cut off by a drain, it gives its claim back: the next process need not wait for it."""
+        try:
+            return await self.ingest.refresh(source)
+        except asyncio.CancelledError:
+            await asyncio.shield(self.storage.sources.release(source.id, source.epoch))
+            raise
+
+    async def read_page(self, task: PageTask) -> None:
+        """Read a claimed page, likewise."""
+        try:
+            await self.ingest.read_page(task)
+        except asyncio.CancelledError:
+            await asyncio.shield(self.storage.articles.release_page(task))
+            raise
+
     async def housekeep(self) -> None:
         """Retention, and what keeps the database small and quick."""
         await self.storage.outbox.cancel_unwanted(self.now())
@@ -203,6 +219,3 @@ class Monitor:
         if tasks:
             await self.sync_topics()
         return tasks
-
-    async def _refresh(self, source: Source) -> Poll:
-        return await self.ingest.refresh(source)

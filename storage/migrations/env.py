@@ -9,6 +9,7 @@ from alembic import context
 from storage import tables
 
 INDEX_TABLES = ("article_fts",)  # made by hand, by database (storage.search)
+ENGINE_INDEXES = "_server_idx"  # made where the distributed engine is in use (storage.jobs)
 
 
 def render_item(kind: str, item: Any, _autogen: Any) -> str | Literal[False]:
@@ -22,6 +23,8 @@ def render_item(kind: str, item: Any, _autogen: Any) -> str | Literal[False]:
 
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:
+    if kind == "index":
+        return not (name or "").endswith(ENGINE_INDEXES)
     return not (kind == "table" and (name or "").startswith((*INDEX_TABLES, "procrastinate_")))
 
 
