@@ -23,6 +23,7 @@ from monitor.pipeline.dispatch import Beat, Dispatcher, InProcess
 log = logging.getLogger(__name__)
 
 LONGEST_SILENCE = 120  # seconds that a beat may take without its ending well
+WATCH = 60.0  # seconds between two looks at the whole
 
 
 class Heartbeat:
@@ -37,8 +38,8 @@ class Heartbeat:
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._monitor = monitor
-        self._scheduler = AsyncIOScheduler(
         self._dispatcher = dispatcher
+        self._scheduler = AsyncIOScheduler(
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
         watch = Beat(name="alerts", work=self._watch, seconds=max(monitor.rules.tick, WATCH))
@@ -48,7 +49,9 @@ class Heartbeat:
             self._limits[name] = timedelta(seconds=LONGEST_SILENCE + 3 * seconds)
             trigger = IntervalTrigger(seconds=seconds, timezone=UTC, jitter=min(1.0, seconds / 5))
             # the clock must never wait for the work: each beat only starts it, unless the last one is still at it
-            self._scheduler.add_job(self._start, trigger, args=(name, work), id=name, next_run_time=datetime.now(UTC))
+            self._scheduler.add_job(
+                self._start, trigger, args=(name, beat.work), id=name, next_run_time=datetime.now(UTC)
+            )
 
     def silent(self) -> list[str]:
         now = self._monitor.now()
@@ -67,6 +70,9 @@ class Heartbeat:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         log.info("stopped late=%d", late)
 
+    async def _watch(self) -> None:
+        await self._monitor.watch(self.silent())
+
     async def _start(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
         if name in self._busy:
             return
@@ -79,8 +85,10 @@ class Heartbeat:
         try:
             await work()
             self._well[name] = self._monitor.now()
+            self._monitor.meter.beat(name, self._well[name])
         except Exception:  # a beat that fails must not stop the heart; /healthz shows that it no longer goes well
             log.exception("beat failed job=%s", name)
+            self._monitor.meter.beat(name, None)
         finally:
             self._busy.discard(name)
 
