@@ -21,13 +21,14 @@ from monitor.digest import Letterhead, Links
 from monitor.errors import ConfigError, FetchError, QueryError, StorageError, RelayUnusable
 from monitor.fetch import Fetcher, Limits
 from monitor.match import Matcher, parse_query
+from monitor.meter import Meter
 from monitor.model import Source, Topic
 from monitor.parse.asking import Access
 from monitor.pipeline import Bounces, Ingest, Monitor, Publisher, Readers, Rules, Sender
-from monitor.pipeline.enrich import Enrichment, Places
 from monitor.pipeline.dispatch import Dispatcher, Idle, InProcess
 from monitor.pipeline.distribute import Distributed
 from monitor.pipeline.alerts import Alerts
+from monitor.pipeline.enrich import Enrichment, Places
 from monitor.pipeline.harvest import Patience
 from monitor.pipeline.tuning import Tuning
 from monitor.pipeline.users import Users
@@ -35,8 +36,8 @@ from monitor.sandbox import Sandbox
 from monitor.schedule import Pacing
 from storage import Storage, exclusive
 from storage import migrate as migrate_storage
-
 from storage.jobs import Queue, install
+
 Clock = Callable[[], datetime]
 
 __all__ = [
@@ -72,7 +73,6 @@ class Opened:
     monitor: Monitor
     settings: Settings
     links: Links
-
     queue: Queue | None = None
 
     def dispatcher(self, role: Role) -> Dispatcher:
@@ -92,6 +92,7 @@ class Opened:
             works=role is not Role.SCHEDULER,
             concurrency=self.settings.run.concurrency,
         )
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
@@ -168,9 +169,9 @@ async def open_monitor(
             stack.enter_context(exclusive(url))
         await asyncio.to_thread(_migrate, chosen)
         storage = await stack.enter_async_context(Storage.open(url))
-        await _first_run(chosen, storage, now(), first_sources)
         if now is utc_now and not url.startswith("sqlite"):
             now = await stack.enter_async_context(_shared_clock(storage))
+        await _first_run(chosen, storage, now(), first_sources)
         fetcher = await stack.enter_async_context(_fetcher(chosen))
         sandbox = Sandbox(workers=chosen.parse.workers, timeout=chosen.parse.timeout, memory_mb=chosen.parse.memory_mb)
         stack.callback(sandbox.close)
@@ -208,6 +209,7 @@ def _monitor(
     now: Clock,
 ) -> Monitor:
     matcher = Matcher()
+    meter = Meter()
     letterhead = _letterhead(chosen)
     lease = timedelta(seconds=chosen.run.lease_seconds)
     ingest = Ingest(
@@ -221,6 +223,7 @@ def _monitor(
         access=_access(chosen),
         pacing=_pacing(chosen),
         patience=_patience(chosen),
+        meter=meter,
     )
     publisher = Publisher(
         storage=storage,
@@ -228,12 +231,14 @@ def _monitor(
         links=links,
         now=now,
         horizon=timedelta(days=chosen.digest.horizon_days),
+        meter=meter,
     )
     bounces = Bounces(
         storage=storage,
         now=now,
         secret=_secret(chosen).encode(),
         domain=letterhead.envelope_sender.rpartition("@")[2],
+        meter=meter,
     )
     sender = Sender(
         storage=storage,
@@ -243,13 +248,14 @@ def _monitor(
         breaker=Breaker(),
         bounces=bounces,
         bounces_to=chosen.digest.bounce_address,
+        meter=meter,
     )
     return Monitor(
         storage=storage,
         ingest=ingest,
         publisher=publisher,
         sender=sender,
-        readers=Readers(storage=storage, letterhead=letterhead, links=links, now=now),
+        readers=Readers(storage=storage, letterhead=letterhead, links=links, now=now, meter=meter),
         tuning=Tuning(storage=storage, now=now),
         users=Users(storage=storage, now=now),
         bounces=bounces,
@@ -257,12 +263,25 @@ def _monitor(
         enrichment=_enrichment(chosen, storage, fetcher, sandbox, matcher, now),
         matcher=matcher,
         now=now,
+        meter=meter,
+        alerts=Alerts(
+            storage=storage,
+            mailer=mailer,
+            letterhead=letterhead,
+            links=links,
+            now=now,
+            to=chosen.run.admin,
+            silence=timedelta(hours=chosen.run.silence_hours),
+            data_dir=chosen.data_dir,
+        ),
         rules=Rules(
             tick=chosen.run.tick_seconds,
             drain=chosen.run.drain_seconds,
             lease=lease,
             resend_in_doubt=chosen.mail.in_doubt == "resend",
             retention_days=chosen.storage.retention_days,
+            bodies_days=chosen.storage.bodies_days,
+            polls_days=chosen.storage.polls_days,
             sources_at_once=chosen.poll.batch,
             pages_at_once=chosen.poll.page_batch,
             messages_at_once=chosen.smtp.connections,
