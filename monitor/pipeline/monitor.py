@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from monitor.deliver.imap import ImapPoller
 from monitor.errors import DeliveryError, QueryError
 from monitor.match import Matcher
+from monitor.meter import Meter
 from monitor.model import Level, Poll, Source
+from monitor.pipeline.alerts import Alerts
 from monitor.pipeline.bounces import Bounces
+from monitor.pipeline.discover import Discovery
 from monitor.pipeline.enrich import Enrichment
 from monitor.pipeline.ingest import Ingest
 from monitor.pipeline.lane import Lane
@@ -37,6 +40,8 @@ class Rules:
     lease: timedelta
     resend_in_doubt: bool
     retention_days: int
+    bodies_days: int = 400
+    polls_days: int = 400  # for the health grid and a year's comparison
     sources_at_once: int
     pages_at_once: int
     messages_at_once: int
@@ -62,6 +67,8 @@ class Monitor:
         matcher: Matcher,
         now: Callable[[], datetime],
         rules: Rules,
+        alerts: Alerts | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self.storage = storage
         self.ingest = ingest
@@ -73,9 +80,12 @@ class Monitor:
         self.bounces = bounces
         self._mailbox = mailbox
         self.enrichment = enrichment
+        self.discovery = Discovery(fetcher=ingest.fetcher, sandbox=ingest.sandbox)
         self.matcher = matcher
         self.now = now
         self.rules = rules
+        self.alerts = alerts
+        self.meter = meter or Meter()
         self._revisions: dict[int, int] = {}  # topic id -> revision id that the matcher holds
         self._topics_stamp: tuple[int, ...] = ()
         self._sources = Lane("poll", self._claim_sources, self.visit, rules.sources_at_once)
@@ -137,16 +147,6 @@ class Monitor:
         source = await self.storage.sources.claim(slug, self.now(), self.rules.lease)
         return await self.ingest.refresh(source) if source else None
 
-    async def recover(self) -> None:
-        """Take up again what a crashed process left in the middle of a send."""
-        resend = self.rules.resend_in_doubt
-        text = (
-            "A message may have been sent without our hearing the answer. "
-            + ("It is sent once more under the same Message-ID." if resend else "It waits for your decision.")
-            + " See `monitor outbox list`."
-        )
-        await self.storage.outbox.recover(self.now(), resend=resend, notice=text)
-
     async def visit(self, source: Source) -> Poll:
         """Visit a claimed source. Cut off by a drain, it gives its claim back: the next process need not wait for it."""
         try:
@@ -163,15 +163,35 @@ class Monitor:
             await asyncio.shield(self.storage.articles.release_page(task))
             raise
 
+    async def recover(self) -> None:
+        """Take up again what a crashed process left in the middle of a send."""
+        resend = self.rules.resend_in_doubt
+        text = (
+            "A message may have been sent without our hearing the answer. "
+            + ("It is sent once more under the same Message-ID." if resend else "It waits for your decision.")
+            + " See `monitor outbox list`."
+        )
+        await self.storage.outbox.recover(self.now(), resend=resend, notice=text)
+
     async def housekeep(self) -> None:
         """Retention, and what keeps the database small and quick."""
         await self.storage.outbox.cancel_unwanted(self.now())
-        await self.storage.sources.prune_polls(self.now() - POLLS_KEPT)
+        polls_before = self.now() - timedelta(days=self.rules.polls_days)
+        await self.storage.sources.prune_polls(polls_before)
+        await self.storage.upkeep.forget_notices(polls_before)
+        if self.rules.bodies_days:
+            before = self.now() - timedelta(days=self.rules.bodies_days)
+            while await self.storage.upkeep.forget_bodies(before, BODIES_AT_ONCE) == BODIES_AT_ONCE:
+                pass
         await self.storage.tidy()
         if self.rules.retention_days:
             before = self.now() - timedelta(days=self.rules.retention_days)
             deleted = await self.storage.articles.prune(before)
             log.info("housekeeping deleted=%d", deleted)
+
+    async def watch(self, silent: Sequence[str] = ()) -> int:
+        """Look at the whole, and tell admins of errors; the number told. `silent`: beats that do not go well."""
+        return await self.alerts.look(silent) if self.alerts else 0
 
     async def sync_topics(self) -> None:
         """Bring the matcher in line with the stored topics. A topic that does not parse fails alone, and is noticed."""
@@ -179,6 +199,7 @@ class Monitor:
         if stamp == self._topics_stamp:
             return
         wanted = {topic.id: topic for topic in await self.storage.topics.list(active=True)}
+        self.meter.topics = {topic.id: topic.slug for topic in wanted.values()}
         for topic_id in self._revisions.keys() - wanted.keys():
             self.matcher.remove(topic_id)
             del self._revisions[topic_id]

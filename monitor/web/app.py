@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
 
 from monitor import __version__
 from monitor.app import Opened
-from monitor.errors import LinkError, MonitorError, NotFound
-from monitor.web import readers
-from monitor.web.pages import page
+from monitor.errors import LinkError, MonitorError, NotFound, StorageError
+from monitor.web import api, archive, auth, overview, people, readers, sources, topics
+from monitor.web.health import add_health
+from monitor.web.pages import STATIC, Assets, page
+from monitor.web.problems import problem
 
-log = logging.getLogger(__name__)
-
-HERE = Path(__file__).parent
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -30,8 +28,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",  # links in mail are keys: no other site may learn them
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 BODY_LIMIT = 1_000_000
+ROUTERS = (auth, overview, topics, archive, sources, people, readers, api)
 
 
 def make_app(opened: Opened, silent: Callable[[], list[str]] = list) -> FastAPI:
@@ -39,11 +37,16 @@ def make_app(opened: Opened, silent: Callable[[], list[str]] = list) -> FastAPI:
     app = FastAPI(title="Medical News Monitor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.redirect_slashes = False  # RFC 8058: a one-click POST must not be redirected
     app.state.opened = opened
+    app.state.silent = silent
+    app.state.tasks = set()
     app.middleware("http")(_guard(opened))
-    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    app.include_router(readers.router)
-    _add_health(app, opened, silent)
+    app.mount("/static", Assets(directory=STATIC), name="static")
+    for part in ROUTERS:
+        app.include_router(part.router)
+    add_health(app, opened, silent)
     app.add_exception_handler(MonitorError, _our_error)
+    app.add_exception_handler(RequestValidationError, _wrong_form)
+    app.add_exception_handler(HTTPException, _http_error)
     return app
 
 
@@ -52,14 +55,17 @@ def _guard(opened: Opened) -> Callable[[Request, Callable[[Request], Awaitable[R
     public = urlsplit(opened.links.base_url).netloc
 
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        if request.method not in SAFE_METHODS and not readers.is_one_click(request) and _is_foreign(request, public):
+        changes = request.method not in auth.SAFE
+        if changes and not readers.is_one_click(request) and _is_foreign(request, public):
             response: Response = PlainTextResponse("This form was sent from another site.\n", status_code=403)
+        elif changes and "transfer-encoding" in request.headers:
+            response = PlainTextResponse("Say how long it is.\n", status_code=411)
         elif not request.headers.get("content-length", "0").isdecimal() or (
             int(request.headers.get("content-length", "0")) > BODY_LIMIT
         ):
             response = PlainTextResponse("Too large.\n", status_code=413)
         else:
-            response = await call_next(request)
+            response = await auth.admit(request, call_next)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers.setdefault("Cache-Control", "no-store")
@@ -73,30 +79,33 @@ def _is_foreign(request: Request, public: str) -> bool:
     if site is not None:
         return site not in {"same-origin", "none"}
     origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc not in {request.headers.get("host", ""), public}
+    own = {request.headers.get("host", ""), public} - {""}
+    return origin is not None and urlsplit(origin).netloc not in own
+
+
+def _answer(request: Request, status: int, text: str) -> Response:
+    """To a program a problem, to a person a page."""
+    if request.url.path.startswith(auth.API + "/"):
+        return problem(request, status, text)
+    return page("message.html", status=status, title="This did not work", text=text)
 
 
 async def _our_error(request: Request, error: Exception) -> Response:
-    status = 404 if isinstance(error, NotFound | LinkError) else 400
-    return page("message.html", status=status, title="This did not work", text=str(error))
+    status = 404 if isinstance(error, NotFound | LinkError) else 409 if isinstance(error, StorageError) else 400
+    return _answer(request, status, str(error))
 
 
-def _add_health(app: FastAPI, opened: Opened, silent: Callable[[], list[str]]) -> None:
-    monitor = opened.monitor
+async def _wrong_form(request: Request, error: Exception) -> Response:
+    """A field is missing, too long or no number; the text names it and repeats nothing of what was sent."""
+    wrong = error.errors() if isinstance(error, RequestValidationError) else []
+    text = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in wrong[:10])
+    return _answer(request, 422, text or "a field is wrong")
 
-    @app.get("/healthz")
-    async def healthz() -> JSONResponse:
-        """Alive: the process answers, and every beat went well not long ago. Asks no database."""
-        names = silent()
-        body = {"status": "silent: " + ", ".join(names) if names else "ok", "version": __version__}
-        return JSONResponse(body, status_code=503 if names else 200)
 
-    @app.get("/readyz")
-    async def readyz() -> JSONResponse:
-        """Ready: the database answers."""
-        try:
-            await monitor.storage.ping()
-        except MonitorError as error:
-            log.warning("not ready reason=%s", error)
-            return JSONResponse({"status": "the database does not answer"}, status_code=503)
-        return JSONResponse({"status": "ok"})
+async def _http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    text = {404: "There is nothing here.", 405: "This cannot be done here."}.get(status, "This cannot be done.")
+    answer = _answer(request, status, text)
+    if isinstance(error, HTTPException):
+        answer.headers.update(error.headers or {})
+    return answer

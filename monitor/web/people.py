@@ -1,0 +1,201 @@
+"""Readers and their mail: who gets what, what was sent, what came back, and what may be done about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import time
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+
+from monitor import schedule
+from monitor.errors import MonitorError, NotFound
+from monitor.model import Cadence, DeliveryState, Message, Subscriber, SubscriberState, Subscription
+from monitor.pipeline.readers import own
+from monitor.web.pages import audit, go, opened_of, user_of, view
+
+router = APIRouter(default_response_class=Response)
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+PER_PAGE = 100
+# what mail needs are styles on its cells; scripts stay forbidden, and the sandbox has no origin
+MAIL_CSP = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; frame-ancestors 'self'; "
+    "sandbox allow-popups allow-top-navigation-by-user-activation"
+)
+
+
+# --- readers --------------------------------------------------------------------------------------------------
+
+
+@router.get("/readers")
+async def readers_page(request: Request) -> Response:
+    return await _readers(request)
+
+
+async def _readers(request: Request, *, status: int = 200, error: str = "") -> Response:
+    storage = opened_of(request).monitor.storage
+    rows = [(one, await storage.readers.subscriptions(one.id)) for one in await storage.readers.list()]
+    topics = await storage.topics.list(active=True)
+    return view(
+        request, "readers.html", status=status, rows=rows, topics=topics, names={one.id: one.name for one in topics},
+        weekdays=WEEKDAYS, error=error, bounced=await storage.browse.bounced(),
+    )  # fmt: skip
+
+
+@router.post("/readers")
+async def add_reader(request: Request) -> Response:
+    """Add a reader, or invite one: who is invited gets a mail and must confirm."""
+    monitor = opened_of(request).monitor
+    form = await request.form(max_files=0, max_fields=500)
+    known = {one.slug: one.id for one in await monitor.storage.topics.list(active=True)}
+    try:
+        chosen = tuple(known[str(slug)] for slug in form.getlist("topics") if str(slug) in known)
+        if not chosen:
+            raise MonitorError("choose at least one topic")
+        state = SubscriberState.INVITED if form.get("invite") == "yes" else SubscriberState.ACTIVE
+        wanted = Subscription(
+            subscriber_id=0,
+            topic_ids=chosen,
+            cadence=Cadence(str(form.get("cadence", "weekly"))),
+            weekday=min(6, max(0, int(str(form.get("weekday", "0"))))),
+            at=time.fromisoformat(str(form.get("at", "07:00"))),
+            timezone=str(schedule.timezone(str(form.get("timezone", "UTC")))),
+        )
+        reader, _ = await monitor.readers.add(
+            Subscriber(email=str(form.get("email", ""))[:320], name=str(form.get("name", ""))[:200], state=state),
+            wanted,
+        )
+    except (MonitorError, ValueError) as error:
+        return await _readers(request, status=422, error=str(error))
+    await audit(request, f"added the reader {reader.email}", "", f"{state.value}, {wanted.cadence.value}")
+    return go(f"/readers/{reader.id}?done={'invited' if state is SubscriberState.INVITED else 'added'}")
+
+
+@router.get("/readers/{number}")
+async def reader_page(request: Request, number: int) -> Response:
+    storage = opened_of(request).monitor.storage
+    reader = await storage.readers.get_by_id(number)
+    subscriptions = await storage.readers.subscriptions(number)
+    return view(
+        request,
+        "reader.html",
+        reader=reader,
+        subscriptions=subscriptions,
+        names=await opened_of(request).monitor.readers.topics_of(subscriptions),
+        weekdays=WEEKDAYS,
+        deliveries=[one.delivery for one in await storage.outbox.digests(number, limit=50)],
+        bounces=[one for one in await storage.outbox.bounces(number) if one[2]],
+    )
+
+
+@router.post("/readers/{number}/state")
+async def change_state(request: Request, number: int, to: Annotated[str, Form(max_length=20)]) -> Response:
+    """Let a reader who bounced have mail again, or end it all for one who asks by phone."""
+    monitor = opened_of(request).monitor
+    before = await monitor.storage.readers.get_by_id(number)
+    if to == "active" and before.state is SubscriberState.SUSPENDED:
+        await monitor.storage.readers.update(replace(before, state=SubscriberState.ACTIVE, state_reason=""))
+    elif to == "unsubscribed":
+        await monitor.readers.unsubscribe(before)
+    elif to == "revoked":
+        await monitor.readers.revoke_links(before)
+    else:
+        raise MonitorError(f"a reader who is {before.state.value} cannot be made {to}")
+    await audit(request, f"changed the reader {before.email}", before.state.value, to)
+    return go(f"/readers/{number}?done=saved")
+
+
+@router.post("/readers/{number}/test")
+async def send_test(request: Request, number: int, subscription: Annotated[int, Form()]) -> Response:
+    """Send what this reader would get now to whoever asks, marked [TEST]. Nothing is recorded; its links are dead."""
+    monitor, user = opened_of(request).monitor, user_of(request)
+    reader = await monitor.storage.readers.get_by_id(number)
+    wanted = own(subscription, await monitor.storage.readers.subscriptions(number))
+    to_me = replace(reader, email=user.email, token_epoch=-1)  # an epoch that nobody has: the links open nothing
+    _, message = await monitor.publisher.preview(to_me, wanted)
+    await monitor.sender.mailer.send(as_test(message))
+    await audit(request, f"sent a test of the digest of {reader.email}", "", user.email)
+    return go(f"/readers/{number}?done=sent")
+
+
+def as_test(message: Message) -> Message:
+    """The same message under another id, its subject marked."""
+    marked = message.message_id.replace("<", "<test.", 1)
+    data = message.data.replace(b"\r\nSubject: ", b"\r\nSubject: [TEST] ", 1)
+    data = data.replace(message.message_id.encode(), marked.encode(), 1)
+    return replace(message, message_id=marked, subject=f"[TEST] {message.subject}", data=data, compact=b"")
+
+
+@router.get("/readers/{number}/preview/{subscription}")
+async def preview(request: Request, number: int, subscription: int) -> Response:
+    """The digest as it would go out now. Stores nothing."""
+    monitor = opened_of(request).monitor
+    reader = await monitor.storage.readers.get_by_id(number)
+    wanted = own(subscription, await monitor.storage.readers.subscriptions(number))
+    _, message = await monitor.publisher.preview(reader, wanted)
+    return Response(message.html, media_type="text/html", headers={"Content-Security-Policy": MAIL_CSP})
+
+
+# --- outbox ---------------------------------------------------------------------------------------------------
+
+
+@router.get("/outbox")
+async def outbox_page(request: Request, state: str = "") -> Response:
+    outbox = opened_of(request).monitor.storage.outbox
+    states = (DeliveryState(state),) if state in set(DeliveryState) else ()
+    return view(
+        request,
+        "outbox.html",
+        deliveries=await outbox.list(states, PER_PAGE),
+        counts=await outbox.counts(),
+        held=await outbox.held_because(),
+        state=state if states else "",
+    )
+
+
+@router.post("/outbox/release")
+async def release_all(request: Request) -> Response:
+    monitor = opened_of(request).monitor
+    released = await monitor.storage.outbox.release(monitor.now())
+    await audit(request, "released all held messages", "", released)
+    return go("/outbox?done=released")
+
+
+@router.get("/outbox/{number}")
+async def delivery_page(request: Request, number: int) -> Response:
+    storage = opened_of(request).monitor.storage
+    sent = await storage.outbox.digest(number)
+    return view(
+        request, "delivery.html", delivery=sent.delivery, articles=await storage.articles.get_many(sent.article_ids),
+        size=len(sent.delivery.message.data),
+    )  # fmt: skip
+
+
+@router.get("/outbox/{number}/view")
+async def delivery_view(request: Request, number: int) -> Response:
+    """Exactly what was mailed, as its reader sees it."""
+    delivery = await opened_of(request).monitor.storage.outbox.get(number)
+    if not delivery.message.html:
+        raise NotFound("this message has no web view")
+    return Response(delivery.message.html, media_type="text/html", headers={"Content-Security-Policy": MAIL_CSP})
+
+
+@router.post("/outbox/{number}/{action}")
+async def act(request: Request, number: int, action: str) -> Response:
+    """retry, release or cancel."""
+    monitor = opened_of(request).monitor
+    outbox, now = monitor.storage.outbox, monitor.now()
+    before = await outbox.get(number)
+    if action == "retry":
+        await outbox.retry(number, now)
+    elif action == "release":
+        await outbox.release(now, [number])
+    elif action == "cancel":
+        await outbox.cancel(number, now)
+    else:
+        raise NotFound(f"there is no {action[:40]!r}")
+    after = await outbox.get(number)
+    await audit(request, f"{action} of delivery {number}", before.state.value, after.state.value)
+    done = {"retry": "retried", "release": "released", "cancel": "cancelled"}[action]
+    return go(f"/outbox/{number}?done={done}")

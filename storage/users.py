@@ -1,0 +1,316 @@
+"""Who may log in, and what they hold that proves it. Only hashes of it are kept."""
+
+from __future__ import annotations
+
+import builtins
+from dataclasses import replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+import sqlalchemy as sa
+
+from monitor.errors import NotFound, StorageError
+from monitor.model import ApiToken, Role, Session, User
+from storage import rows
+from storage import tables as t
+from storage.engine import Repository, changed, insert_into, reads, writes
+from storage.readers import email_key
+
+_u = t.user.c
+_s = t.session.c
+_k = t.api_token.c
+_l = t.setup_link.c
+_f = t.login_attempt.c
+
+FREE_FAILURES = 5  # after them each further one must wait, twice as long each time
+LONGEST_WAIT = timedelta(minutes=15)
+_TOUCH = timedelta(minutes=5)  # a session's last use is noted this coarsely
+_FORGET = timedelta(days=1)  # failed logins
+
+
+class Users(Repository):
+    # --- users ------------------------------------------------------------------------------------------------
+
+    @writes
+    def add(self, db: sa.Connection, user: User, now: datetime) -> User:
+        """Raises StorageError if the address (in any case) has a user already."""
+        return _add(db, user, now)
+
+    @reads
+    def list(self, db: sa.Connection) -> builtins.list[User]:
+        """By address."""
+        return [_to_user(row) for row in db.execute(t.user.select().order_by(_u.email_key))]
+
+    @reads
+    def get(self, db: sa.Connection, email: str) -> User:
+        """By address, in any case. Raises NotFound."""
+        return _to_user(_by_email(db, email))
+
+    @reads
+    def password_hash(self, db: sa.Connection, email: str) -> tuple[User, str] | None:
+        """An active user with the hash of their password; None for anybody else."""
+        row = db.execute(t.user.select().where(_u.email_key == email_key(email), _u.active)).first()
+        return (_to_user(row), row.password_hash) if row is not None and row.password_hash else None
+
+    @writes
+    def change(self, db: sa.Connection, user: User) -> User:
+        """Store name, role and active. An inactive user's sessions and tokens end. Raises NotFound, or StorageError
+        when nobody would be left who is an active admin.
+        """
+        values = {"name": user.name, "role": user.role.value, "active": user.active}
+        if not changed(db.execute(t.user.update().where(_u.id == user.id).values(values))):
+            raise NotFound(f"no user {user.id}")
+        admins = sa.select(sa.func.count()).select_from(t.user).where(_u.role == Role.ADMIN.value, _u.active)
+        if not db.scalar(admins):
+            raise StorageError("somebody must stay an active admin")
+        if not user.active:
+            db.execute(t.session.delete().where(_s.user_id == user.id))
+            db.execute(t.api_token.delete().where(_k.user_id == user.id))
+        return _by_id(db, user.id)
+
+    @writes
+    def set_password(self, db: sa.Connection, user_id: int, password_hash: str, *, anew: bool = True) -> None:
+        """Store a hash. `anew`: it is another password, so every session and link of before ends."""
+        db.execute(t.user.update().where(_u.id == user_id).values(password_hash=password_hash))
+        if anew:
+            db.execute(t.session.delete().where(_s.user_id == user_id))
+            db.execute(t.setup_link.delete().where(_l.user_id == user_id))
+
+    # --- set-up links -----------------------------------------------------------------------------------------
+
+    @writes
+    def add_link(self, db: sa.Connection, token: str, user_id: int | None, expires_at: datetime) -> None:
+        """A link that is used once. One for the first admin replaces those before it. Raises StorageError when it is
+        for the first admin and there is a user already.
+        """
+        if user_id is None:
+            if _any_user(db):
+                raise StorageError(
+                    "there are users already: `monitor users reset ADDRESS` makes a link for one of them"
+                )
+            db.execute(t.setup_link.delete().where(_l.user_id.is_(None)))
+        db.execute(t.setup_link.insert().values(token_hash=_hash(token), user_id=user_id, expires_at=expires_at))
+
+    @reads
+    def link(self, db: sa.Connection, token: str, now: datetime) -> User | None:
+        """Whose password this link sets; None: it makes the first admin. Raises NotFound for a link that is no good."""
+        user_id = _link(db, token, now)
+        return _by_id(db, user_id) if user_id is not None else None
+
+    @writes
+    def use_link(
+        self, db: sa.Connection, token: str, password_hash: str, now: datetime, first: User | None = None
+    ) -> User:
+        """Set the password, once: the link, and every session of before, ends. `first` is the admin to be made.
+        Raises NotFound for a link that is no good.
+        """
+        user_id = _link(db, token, now)
+        if not changed(db.execute(t.setup_link.delete().where(_l.token_hash == _hash(token)))):
+            raise NotFound("this link was used already")
+        if user_id is None:
+            if first is None or _any_user(db):
+                raise NotFound("the first admin is there already")
+            user_id = _add(db, replace(first, role=Role.ADMIN, active=True), now).id
+        db.execute(t.user.update().where(_u.id == user_id).values(password_hash=password_hash))
+        db.execute(t.session.delete().where(_s.user_id == user_id))
+        return _by_id(db, user_id)
+
+    # --- sessions ---------------------------------------------------------------------------------------------
+
+    @writes
+    def open_session(self, db: sa.Connection, token: str, session: Session, replaced: str = "") -> None:
+        """A login; the browser's session of before (`replaced`, its token) ends with it, and so do all that expired."""
+        db.execute(t.session.delete().where(sa.or_(_s.token_hash == _hash(replaced), _s.expires_at <= session.seen_at)))
+        values = {
+            "token_hash": _hash(token),
+            "user_id": session.user_id,
+            "created_at": session.created_at,
+            "seen_at": session.seen_at,
+            "expires_at": session.expires_at,
+            "agent": session.agent,
+            "address": session.address,
+        }
+        db.execute(t.session.insert().values(values))
+
+    @reads
+    def session(self, db: sa.Connection, token: str, now: datetime, idle: timedelta) -> tuple[User, Session] | None:
+        """Who is logged in with this token; None when it is unknown, too old, idle for too long, or its user is off."""
+        live = (_s.token_hash == _hash(token), _s.expires_at > now, _s.seen_at > now - idle, _u.active)
+        query = sa.select(t.session, *(column.label(f"u_{column.name}") for column in t.user.c))
+        row = db.execute(query.select_from(t.session.join(t.user)).where(*live)).first()
+        if row is None:
+            return None
+        user = User(
+            id=row.u_id, email=row.u_email, name=row.u_name, role=Role(row.u_role), active=True,
+            has_password=bool(row.u_password_hash), created_at=row.u_created_at,
+        )  # fmt: skip
+        return user, _to_session(row)
+
+    @writes
+    def touch_session(self, db: sa.Connection, session: Session, now: datetime) -> None:
+        this = sa.and_(_s.token_hash == bytes.fromhex(session.key), _s.seen_at < now)
+        db.execute(t.session.update().where(this).values(seen_at=now))
+
+    @reads
+    def sessions(self, db: sa.Connection, user_id: int, now: datetime) -> builtins.list[Session]:
+        """A user's, newest use first."""
+        query = t.session.select().where(_s.user_id == user_id, _s.expires_at > now).order_by(_s.seen_at.desc())
+        return [_to_session(row) for row in db.execute(query)]
+
+    @writes
+    def end_session(self, db: sa.Connection, user_id: int, key: str) -> bool:
+        """One of that user's; False if it is none."""
+        try:
+            hashed = bytes.fromhex(key)
+        except ValueError:
+            return False
+        return changed(db.execute(t.session.delete().where(_s.user_id == user_id, _s.token_hash == hashed)))
+
+    # --- tokens -----------------------------------------------------------------------------------------------
+
+    @writes
+    def add_token(self, db: sa.Connection, token: str, stored: ApiToken) -> ApiToken:
+        values = {
+            "user_id": stored.user_id,
+            "name": stored.name,
+            "token_hash": _hash(token),
+            "scopes": rows.packed(stored.scopes),
+            "created_at": stored.created_at,
+            "expires_at": stored.expires_at,
+        }
+        number = db.scalar(t.api_token.insert().values(values).returning(_k.id))
+        return replace(stored, id=number or 0)
+
+    @reads
+    def token(self, db: sa.Connection, token: str, now: datetime) -> tuple[User, ApiToken] | None:
+        live = (_k.token_hash == _hash(token), sa.or_(_k.expires_at.is_(None), _k.expires_at > now), _u.active)
+        query = sa.select(t.api_token).select_from(t.api_token.join(t.user)).where(*live)
+        row = db.execute(query).first()
+        return (_by_id(db, row.user_id), _to_token(row)) if row is not None else None
+
+    @reads
+    def tokens(self, db: sa.Connection, user_id: int) -> builtins.list[ApiToken]:
+        query = t.api_token.select().where(_k.user_id == user_id).order_by(_k.id)
+        return [_to_token(row) for row in db.execute(query)]
+
+    @writes
+    def remove_token(self, db: sa.Connection, user_id: int, token_id: int) -> bool:
+        """One of that user's; False if it is none."""
+        return changed(db.execute(t.api_token.delete().where(_k.user_id == user_id, _k.id == token_id)))
+
+    # --- throttling -------------------------------------------------------------------------------------------
+
+    @writes
+    def attempt(self, db: sa.Connection, email: str, address: str, now: datetime) -> float:
+        """Count a login before its password is looked at, so that many at once do not slip through; 0, or the seconds
+        to wait, and then it must not be looked at.
+        """
+        db.execute(t.login_attempt.delete().where(_f.last_at < now - _FORGET))
+        key = _attempt_key(email, address)
+        known = db.execute(t.login_attempt.select().where(_f.key == key).with_for_update()).first()
+        if known is not None and known.failures >= FREE_FAILURES:
+            pause = min(LONGEST_WAIT, timedelta(seconds=1 << min(10, known.failures - FREE_FAILURES)))
+            wait: float = (known.last_at + pause - now).total_seconds()
+            if wait > 0:
+                return wait
+        insert = insert_into(db, t.login_attempt).values(key=key, failures=1, last_at=now)
+        more = {"failures": _f.failures + 1, "last_at": now}
+        db.execute(insert.on_conflict_do_update(index_elements=[_f.key], set_=more))
+        return 0.0
+
+    @writes
+    def forgive(self, db: sa.Connection, email: str, address: str) -> None:
+        """The login was right: its failures are forgotten."""
+        db.execute(t.login_attempt.delete().where(_f.key == _attempt_key(email, address)))
+
+
+def needs_touch(session: Session, now: datetime) -> bool:
+    return now - session.seen_at > _TOUCH
+
+
+def _hash(token: str) -> bytes:
+    """Tokens are 256 random bits: a plain hash cannot be turned round."""
+    return sha256(token.encode("utf-8", "replace")).digest()
+
+
+def _attempt_key(email: str, address: str) -> bytes:
+    return sha256(f"{email_key(email)}\n{address}".encode("utf-8", "replace")).digest()
+
+
+def _any_user(db: sa.Connection) -> bool:
+    return db.scalar(sa.select(_u.id).limit(1)) is not None
+
+
+def _add(db: sa.Connection, user: User, now: datetime) -> User:
+    key = email_key(user.email)
+    if not key or len(key) > 320:
+        raise StorageError(f"not an address: {user.email[:80]!r}")
+    values = {
+        "email": user.email.strip(),
+        "email_key": key,
+        "name": user.name,
+        "role": user.role.value,
+        "active": user.active,
+        "password_hash": "",
+        "created_at": now,
+    }
+    if not changed(db.execute(insert_into(db, t.user).values(values).on_conflict_do_nothing())):
+        raise StorageError(f"{user.email} is a user already")
+    return _to_user(_by_email(db, user.email))
+
+
+def _link(db: sa.Connection, token: str, now: datetime) -> int | None:
+    row = db.execute(t.setup_link.select().where(_l.token_hash == _hash(token), _l.expires_at > now)).first()
+    if row is None:
+        raise NotFound("this link was used already, or is too old: ask for a new one")
+    number: int | None = row.user_id
+    return number
+
+
+def _by_email(db: sa.Connection, email: str) -> rows.Row:
+    row = db.execute(t.user.select().where(_u.email_key == email_key(email))).first()
+    if row is None:
+        raise rows.not_found("user", email, db.scalars(sa.select(_u.email)))
+    return row
+
+
+def _by_id(db: sa.Connection, user_id: int) -> User:
+    row = db.execute(t.user.select().where(_u.id == user_id)).first()
+    if row is None:
+        raise NotFound(f"no user {user_id}")
+    return _to_user(row)
+
+
+def _to_user(row: rows.Row) -> User:
+    return User(
+        id=row.id,
+        email=row.email,
+        name=row.name,
+        role=Role(row.role),
+        active=row.active,
+        has_password=bool(row.password_hash),
+        created_at=row.created_at,
+    )
+
+
+def _to_session(row: rows.Row) -> Session:
+    return Session(
+        key=bytes(row.token_hash).hex(),
+        user_id=row.user_id,
+        created_at=row.created_at,
+        seen_at=row.seen_at,
+        expires_at=row.expires_at,
+        agent=row.agent,
+        address=row.address,
+    )
+
+
+def _to_token(row: rows.Row) -> ApiToken:
+    return ApiToken(
+        id=row.id,
+        user_id=row.user_id,
+        name=row.name,
+        scopes=rows.unpacked(row.scopes),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+    )
