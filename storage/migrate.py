@@ -23,7 +23,7 @@ from storage import search
 from storage.engine import check_directory, checked_url, explain, sqlite_path
 
 _SCRIPTS = Path(__file__).parent / "migrations"
-_ADVISORY_LOCK = 0x6D6F6E69746F72  # "monitor"
+ADVISORY_LOCK = 0x6D6F6E69746F72  # "monitor"
 
 
 class SchemaState(StrEnum):
@@ -38,8 +38,8 @@ def schema_state(url: str) -> SchemaState:
     parsed = checked_url(url)
     if parsed.get_backend_name() == "sqlite" and not sqlite_path(parsed).exists():
         return SchemaState.EMPTY
-    with _connected(parsed) as db:
-        return _state(db)
+    with connected(parsed) as db:
+        return state_of(db)
 
 
 def migrate(url: str) -> bool:
@@ -52,10 +52,10 @@ def migrate(url: str) -> bool:
     is_sqlite = parsed.get_backend_name() == "sqlite"
     if is_sqlite:
         check_directory(parsed)
-    with _flock(_beside(parsed, ".migrating")) if is_sqlite else nullcontext(), _connected(parsed) as db:
+    with _flock(_beside(parsed, ".migrating")) if is_sqlite else nullcontext(), connected(parsed) as db:
         if not is_sqlite:
-            db.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
-        state = _state(db)
+            db.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+        state = state_of(db)
         if state is SchemaState.NEWER:
             raise StorageError(newer(url))
         if state is not SchemaState.CURRENT:
@@ -108,25 +108,26 @@ def config(db: sa.Connection) -> Config:
     return settings
 
 
-def _state(db: sa.Connection) -> SchemaState:
+def state_of(db: sa.Connection) -> SchemaState:
+    """Where the database of this connection stands."""
     heads = MigrationContext.configure(db).get_current_heads()
     if not heads:
         return SchemaState.EMPTY
-    newest, known = _revisions()
+    newest, known = revisions()
     if set(heads) == newest:
         return SchemaState.CURRENT
     return SchemaState.OLD if set(heads) <= known else SchemaState.NEWER
 
 
 @lru_cache(maxsize=1)
-def _revisions() -> tuple[frozenset[str], frozenset[str]]:
+def revisions() -> tuple[frozenset[str], frozenset[str]]:
     """This program's newest revisions, and all; reading them compiles every script."""
     script = ScriptDirectory(str(_SCRIPTS))
     return frozenset(script.get_heads()), frozenset(step.revision for step in script.walk_revisions())
 
 
 @contextmanager
-def _connected(url: sa.URL) -> Iterator[sa.Connection]:
+def connected(url: sa.URL) -> Iterator[sa.Connection]:
     """A connection of its own in one transaction, on SQLite with transactional DDL and without foreign keys, which
     batch migrations (drop and rename) would break.
     """
