@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,19 @@ import typer
 from monitor import __version__, logs
 from monitor import app as composition
 from monitor.app import Opened, Role
-from monitor.cli import articles, bounces, config, context, digest, outbox, sources, subscribers, synonyms, topics
+from monitor.cli import (
+    articles,
+    bounces,
+    config,
+    context,
+    digest,
+    outbox,
+    sources,
+    subscribers,
+    synonyms,
+    topics,
+    users,
+)
 from monitor.cli.context import Json, progress, run
 from monitor.console import note, say, say_json, table, when
 
@@ -26,9 +39,12 @@ for name, commands in {
     "articles": articles.app,
     "outbox": outbox.app,
     "bounces": bounces.app,
+    "users": users.app,
     "config": config.app,
 }.items():
     app.add_typer(commands, name=name)
+
+log = logging.getLogger(__name__)
 
 SOME_FAILED = 3
 
@@ -79,7 +95,7 @@ def worker() -> None:
 def _run_as(role: Role) -> None:
     settings = composition.settings(context.config_file)
     logs.set_up(settings.run.log_level, settings.run.log_format)
-    asyncio.run(_run_everything(settings))
+    asyncio.run(_run(settings, role))
 
 
 async def _run(settings: composition.Settings, role: Role) -> None:
@@ -89,6 +105,8 @@ async def _run(settings: composition.Settings, role: Role) -> None:
     make = make_app if role in {Role.ALL, Role.WEB} else make_health_app
     async with composition.open_monitor(settings, exclusively=role is Role.ALL) as opened:
         address = opened.settings.web
+        if role in {Role.ALL, Role.WEB} and (link := await users.invite_first_admin(opened)):
+            log.warning("nobody may log in yet: become the first admin at %s (works once, within a day)", link)
 
         async def answer(heart: worker.Heartbeat) -> None:
             app = make(opened, heart.silent)
@@ -96,9 +114,7 @@ async def _run(settings: composition.Settings, role: Role) -> None:
                 serve(app, address.host, address.port), serve_metrics(opened, heart.silent)
             )  # not a TaskGroup: the first reason to stop is told as it is
 
-    async with composition.open_monitor(settings, exclusively=True) as opened:
-        web = opened.settings.web
-        await worker.run(opened.monitor, lambda heart: serve(make_app(opened, heart.silent), web.host, web.port))
+        await worker.run(opened.monitor, answer, opened.dispatcher(role))
 
 
 @app.command()
