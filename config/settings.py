@@ -216,7 +216,7 @@ class WebSettings(Section):
 
 
 class RunSettings(Section):
-    """The heartbeat of `monitor run`."""
+    """The heartbeat of `monitor run`, or of scheduler and workers."""
 
     engine: Literal["inprocess", "procrastinate"] = setting(
         "inprocess", "procrastinate: `monitor scheduler` and `monitor worker`, any number, on one PostgreSQL."
@@ -229,6 +229,27 @@ class RunSettings(Section):
     log_format: Literal["auto", "text", "json"] = setting(
         "auto", "auto: text on a terminal, else one JSON object a line."
     )
+    admin: Annotated[tuple[str, ...], NoDecode] = setting(
+        (), "Addresses, or channel:NAME, that hear of each error once, and once more when it is over. Empty: nobody."
+    )
+    silence_hours: float = setting(
+        12, "Hours without one source read successfully until that is an error of its own.", gt=0, le=720
+    )
+
+    @field_validator("admin", mode="before")
+    @classmethod
+    def _commas(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+class MetricsSettings(Section):
+    """Figures for Prometheus: /metrics on the web server for who has the token, or on a port of its own."""
+
+    token: SecretStr = setting(
+        SecretStr(""), "Bearer token. Empty: the web server has no /metrics. Better: MONITOR_METRICS__TOKEN_FILE."
+    )
+    host: str = setting("127.0.0.1", "Address of the port of its own; other than loopback only with a token.")
+    port: int = setting(0, "Port of its own, which also answers /healthz and /readyz. 0: none.", ge=0, le=65535)
 
 
 class StorageSettings(Section):
@@ -241,6 +262,12 @@ class StorageSettings(Section):
     retention_days: int = setting(
         0, "Articles older than this many days are deleted unless mailed or labelled. 0: keep all.", ge=0
     )
+    bodies_days: int = setting(
+        400, "Days that the text of a sent message is kept; that it was sent is kept for good. 0: keep all.", ge=0
+    )
+    polls_days: int = setting(400, "Days that visits to sources, and notices that are over, are kept.", ge=1)
+    backups: int = setting(7, "Backups kept in the data directory by `monitor backup` without a file.", ge=1, le=1000)
+    postgres_bin: str = setting("", "Directory of pg_dump and pg_restore. Empty: found on the PATH.")
 
 
 class Settings(BaseSettings):
@@ -266,6 +293,7 @@ class Settings(BaseSettings):
     channels: ChannelSettings = ChannelSettings()
     web: WebSettings = WebSettings()
     run: RunSettings = RunSettings()
+    metrics: MetricsSettings = MetricsSettings()
     storage: StorageSettings = StorageSettings()
 
     @classmethod

@@ -13,7 +13,7 @@ from monitor.digest.excerpt import tidy
 from monitor.digest.letterhead import Letterhead
 from monitor.digest.links import Links
 from monitor.digest.templates import HTML, TEXT
-from monitor.model import Message, Subscriber
+from monitor.model import Message, Notice, Subscriber
 
 
 def confirmation(subscriber: Subscriber, letterhead: Letterhead, links: Links, *, now: datetime) -> Message:
@@ -106,6 +106,45 @@ def delivery_test(recipient: str, letterhead: Letterhead, links: Links, *, now: 
         button=None,
         closing="It was sent by an administrator and is not recorded as a digest.",
     )
+
+
+def alert(
+    recipient: str,
+    opened: Sequence[Notice],
+    over: Sequence[Notice],
+    letterhead: Letterhead,
+    links: Links,
+    *,
+    now: datetime,
+) -> Message:
+    """To those who run the place: errors that began, and errors of before that are over."""
+    first = tidy((opened or over)[0].text, 80)
+    number = len(opened) or len(over)
+    what = f"{number} {'error' if number == 1 else 'errors'}" + ("" if opened else " over")
+    listed = [(notice, "since") for notice in opened[:ALERTS_LISTED]]
+    listed += [(notice, "over since") for notice in over[: ALERTS_LISTED - len(listed)]]
+    paragraphs = [
+        f"{notice.subject} ({said} {(notice.closed_at or notice.raised_at):%Y-%m-%d %H:%M} UTC): {notice.text}"
+        for notice, said in listed
+    ]
+    if left := len(opened) + len(over) - len(listed):
+        paragraphs.append(f"And {left} more: `monitor notices` lists them all.")
+    return _letter(
+        "alert",
+        recipient,
+        "",
+        letterhead,
+        links,
+        now=now,
+        subject=f"[alert] {what}: {first}",
+        heading=what.capitalize(),
+        paragraphs=paragraphs,
+        button=("Open the overview", links.base_url) if links.base_url else None,
+        closing="Each error is told once, and once more when it is over. The setting run.admin says to whom.",
+    )
+
+
+ALERTS_LISTED = 20
 
 
 def _letter(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from monitor.deliver.bounces import Bounce, BounceKind, Judgement, Outcome, judge, read_bounce
 from monitor.errors import NotFound
+from monitor.meter import Meter
 from monitor.model import Delivery, Level, Subscriber, SubscriberState
 from storage import Storage
 
@@ -25,6 +26,7 @@ class Bounces:
     now: Callable[[], datetime]
     secret: bytes
     domain: str  # of the envelope sender, where bounces arrive
+    meter: Meter = field(default_factory=Meter)
 
     async def take(self, raw: bytes) -> str:
         """Act on one returned mail; what was done, in words. The same mail twice changes nothing more.
@@ -47,6 +49,7 @@ class Bounces:
         new = await self.storage.outbox.bounced(delivery.id, kind.value, status, diagnostic, self.now())
         if not new:
             return "known already"
+        self.meter.bounces.add(kind.value)
         log.warning("bounce delivery=%d kind=%s status=%s", delivery.id, kind, status)
         if kind is BounceKind.POLICY:
             await self._tell_policy(delivery, diagnostic)
@@ -79,6 +82,8 @@ class Bounces:
     async def _end(self, reader: Subscriber, state: SubscriberState, reason: str) -> str:
         if reader.state is SubscriberState.ACTIVE:
             await self.storage.readers.update(replace(reader, state=state, state_reason=reason))
+            if state is SubscriberState.UNSUBSCRIBED:
+                self.meter.unsubscribes.add("complaint")
             text = f"{reader.email} is {state.value}: {reason}"
             await self.storage.notices.raise_once(f"reader:{reader.id}", "bounced", Level.WARNING, text, self.now())
         return f"reader {state.value}"

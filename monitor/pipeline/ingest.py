@@ -13,6 +13,7 @@ from monitor import schedule
 from monitor.errors import FetchError, FetchRefused, FetchStatus, MonitorError, ParseError
 from monitor.fetch import Fetcher
 from monitor.match import Matcher
+from monitor.meter import Meter
 from monitor.model import Article, Entry, Feed, Fetched, Match, Poll, Source, SourceKind, Validators
 from monitor.parse import article_from_entry, parse_article, parse_feed
 from monitor.parse.asking import Access
@@ -58,6 +59,7 @@ class Ingest:
     access: Access = field(default_factory=Access)
     pacing: Pacing = field(default_factory=Pacing)
     patience: Patience = field(default_factory=Patience)
+    meter: Meter = field(default_factory=Meter)
 
     async def refresh(self, source: Source) -> Poll:
         """One visit to a claimed source. Raises nothing: what went wrong is the poll's outcome."""
@@ -155,13 +157,19 @@ class Ingest:
         """The article and its matches. Where the page says less than the feed did (a paywall, a stub), the feed's words
         come first in its text: no topic loses an article because somebody closed its page.
         """
-        matches = self.matcher.match(article)
+        matches = self._match(article)
         found = {match.topic_id for match in matches}
-        if all(match.topic_id in found for match in self.matcher.match(before)):
+        told = {match.topic_id for match in self.matcher.match(before)}
+        self.meter.matched(found - told)
+        if told <= found:
             return article, matches
         fuller = replace(article, body=f"{before.body or before.summary}\n\n{article.body}")
         more = self.matcher.match(fuller)
         return (fuller, more) if len(more) > len(matches) else (article, matches)
+
+    def _match(self, article: Article) -> list[Match]:
+        with self.meter.match_seconds.timed():
+            return self.matcher.match(article)
 
     async def _parse(self, fetched: Fetched) -> Feed:
         return await self.sandbox.run(
@@ -174,12 +182,15 @@ class Ingest:
         now = self.now()
         saved = [self._saved(source, feed, entry, now) for entry in entries]
         counts = await self.storage.articles.save(source, saved, now)
+        self.meter.stored.add(source.slug, by=counts.new)
+        self.meter.duplicates.add(by=counts.known)
+        self.meter.matched(match.topic_id for one in saved for match in one.matches)
         return counts.new
 
     def _saved(self, source: Source, feed: Feed, entry: Entry, now: datetime) -> Saved:
         article = replace(article_from_entry(entry, feed=feed), source_id=source.id, source_slug=source.slug)
         page_due_at = now if source.pages and article.url else None
-        return Saved(entry=entry, article=article, matches=tuple(self.matcher.match(article)), page_due_at=page_due_at)
+        return Saved(entry=entry, article=article, matches=tuple(self._match(article)), page_due_at=page_due_at)
 
     async def _succeeded(self, source: Source, visit: Visit, seconds: float) -> Poll:
         now = self.now()
@@ -218,6 +229,7 @@ class Ingest:
             learned=Learned(since=visit.since, gap=gap, pace=pace),
         )
         await self._health.went_well(source, now, new=visit.new, missed=missed, pace=pace, moved_to=moved or "")
+        self.meter.visited(source.slug, poll.outcome, seconds)
         log.info("refreshed source=%s entries=%d new=%d seconds=%.2f", source.slug, visit.entries, visit.new, seconds)
         return poll
 
@@ -245,6 +257,7 @@ class Ingest:
         )
         next_poll_at = self._health.wait_after(error, next_poll_at, now)
         await self.storage.sources.finish(source, poll, next_poll_at=next_poll_at)
+        self.meter.visited(source.slug, poll.outcome, seconds)
         log.warning("failed source=%s failures=%d next=%s reason=%s", source.slug, failures, next_poll_at, detail)
         await self._health.failed(source, error, detail, failures, now)
         return poll

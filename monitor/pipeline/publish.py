@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from monitor import schedule
 from monitor.digest import Letterhead, Links, TopicFeedback, compose, learn, render
 from monitor.errors import MonitorError
+from monitor.meter import Meter
 from monitor.model import Delivery, Digest, EmptyRule, Level, Message, Period, Subscriber, Subscription, Topic
 from monitor.pipeline.archive import near_misses
 from monitor.pipeline.ingest import explain
@@ -30,6 +31,7 @@ class Publisher:
     links: Links
     now: Callable[[], datetime]
     horizon: timedelta
+    meter: Meter = field(default_factory=Meter)
 
     async def plan_due(self) -> int:
         """Enqueue every digest that is due; the number enqueued. One reader's trouble is noted and delays no other."""
@@ -37,7 +39,8 @@ class Publisher:
         for subscriber, subscription in await self.storage.readers.due(self.now(), BATCH):
             subject = f"subscription:{subscription.id}"
             try:
-                enqueued += await self._plan(subscriber, subscription)
+                with self.meter.render_seconds.timed():
+                    enqueued += await self._plan(subscriber, subscription)
             except Exception as error:  # the boundary: one reader's trouble stays their own; it is due until it is well
                 log.exception("digest failed subscription=%d", subscription.id)
                 text = f"The digest of {subscriber.email} could not be made: {explain(error)}. It is tried again."

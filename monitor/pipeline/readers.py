@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from monitor import schedule
 from monitor.digest import Letterhead, Links
 from monitor.digest.letters import address_change, confirmation, invitation
 from monitor.errors import LinkError, MonitorError, NotFound
+from monitor.meter import Meter
 from monitor.model import Delivery, Label, Message, Subscriber, SubscriberState, Subscription, Verdict
 from storage import Storage
 
@@ -25,6 +26,7 @@ class Readers:
     letterhead: Letterhead
     links: Links
     now: Callable[[], datetime]
+    meter: Meter = field(default_factory=Meter)
 
     async def add(self, subscriber: Subscriber, subscription: Subscription) -> tuple[Subscriber, Subscription]:
         """An admin adds a reader (or one more subscription to one). An INVITED one is mailed and must confirm first.
@@ -84,7 +86,7 @@ class Readers:
         """No digest before the local date `until`; None ends a pause. What was found meanwhile comes after it."""
         return await self.change(replace(subscription, paused_until=until))
 
-    async def unsubscribe(self, reader: Subscriber, subscription_id: int | None = None) -> None:
+    async def unsubscribe(self, reader: Subscriber, subscription_id: int | None = None, *, via: str = "link") -> None:
         """End one subscription, or (None) all. Doing it twice is the same as once."""
         subscriptions = await self.storage.readers.subscriptions(reader.id)
         for subscription in subscriptions:
@@ -94,6 +96,7 @@ class Readers:
         if not left and reader.state is not SubscriberState.UNSUBSCRIBED:
             gone = replace(reader, state=SubscriberState.UNSUBSCRIBED, state_reason="asked for it")
             await self.storage.readers.update(gone)
+            self.meter.unsubscribes.add(via)
 
     async def ask_new_address(self, reader: Subscriber, email: str) -> None:
         """Mail a link to the new address; nothing changes until it is opened and confirmed there."""

@@ -11,6 +11,7 @@ from monitor import schedule
 from monitor.deliver import Breaker, Class, Mailer, classify
 from monitor.deliver.bounces import BounceKind, bounce_address
 from monitor.errors import DeliveryError, DeliveryInDoubt, DeliveryRefused, NotFound, RelayUnreachable, RelayUnusable
+from monitor.meter import Meter
 from monitor.model import Cadence, Delivery, Level
 from monitor.pipeline.bounces import Bounces
 from monitor.pipeline.lane import kept
@@ -41,6 +42,7 @@ class Sender:
         breaker: Breaker,
         bounces: Bounces,
         bounces_to: str = "",
+        meter: Meter | None = None,
     ) -> None:
         self.breaker = breaker
         self._told = {"down", "paused"}  # notices that may be open (from before a restart, too)
@@ -50,6 +52,7 @@ class Sender:
         self._bounces_to = bounces_to
         self._now = now
         self._lease = lease
+        self._meter = meter or Meter()
 
     async def claim(self, limit: int) -> list[Delivery]:
         """What may be sent now: nothing while the breaker is open."""
@@ -66,6 +69,7 @@ class Sender:
                 await self._send(delivery)
             except DeliveryInDoubt as error:
                 await outbox.in_doubt(delivery, error.reason, self._now())
+                self._meter.messages.add("in_doubt")
                 log.warning("in doubt delivery=%d reason=%s", delivery.id, error.reason)
             except (RelayUnreachable, RelayUnusable) as error:
                 await self._relay_down(delivery, error)
@@ -75,6 +79,7 @@ class Sender:
                 await self._deferred(delivery, error)
             else:
                 await outbox.accepted(delivery, self._now())
+                self._meter.messages.add("accepted")
                 await self._count(Class.OK)
                 log.info("accepted delivery=%d", delivery.id)
 
@@ -96,6 +101,7 @@ class Sender:
         self.breaker.trip(now)
         retry_at = self.breaker.open_until or now
         await self._storage.outbox.deferred(delivery, error.reason, retry_at, now, counts=False)
+        self._meter.messages.add("deferred")
         text = (
             f"The mail server does not take our mail: {error.reason}. Nothing is lost; it is tried every few minutes."
         )
@@ -107,6 +113,7 @@ class Sender:
         if not await self._storage.outbox.failed(delivery, error.reason, self._now()):
             return  # another took over while we waited for the answer: what it hears counts
         await self._count(kind)
+        self._meter.messages.add("failed")
         log.warning("refused delivery=%d class=%s reason=%s", delivery.id, kind.value, error.reason)
         if kind in BOUNCES:
             await self._bounces.note(delivery, BOUNCES[kind], error.status, error.reason)
@@ -126,9 +133,11 @@ class Sender:
         if retry_at is None:
             reason = f"given up after {delivery.attempts} tries: {error.reason}"
             await self._storage.outbox.failed(delivery, reason, now)
+            self._meter.messages.add("failed")
             await self._tell(delivery, "given-up", f"A message was {reason}. See `monitor outbox list`.")
             return
         await self._storage.outbox.deferred(delivery, error.reason, retry_at, now)
+        self._meter.messages.add("deferred")
         log.warning("deferred delivery=%d until=%s reason=%s", delivery.id, retry_at, error.reason)
 
     async def _count(self, outcome: Class) -> None:
