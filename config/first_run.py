@@ -5,12 +5,13 @@ from __future__ import annotations
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from monitor.errors import ConfigError
 from monitor.model import Source, SourceKind, Topic, WeightedTerm
+from monitor.parse.harvesters import BASES, wrong_options
 
 HERE = Path(__file__).parent
 
@@ -20,12 +21,22 @@ class _Source(BaseModel):
 
     slug: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
     name: str = Field(min_length=1, max_length=200)
-    url: str = Field(pattern=r"^https?://", max_length=2000)
+    url: str = Field(default="", pattern=r"^(?:https?://.*)?$", max_length=2000)
     kind: SourceKind = SourceKind.FEED
+    options: dict[str, str] = {}
+    confidence: Literal["", "high", "medium", "low"] = ""
     pages: bool = True
     active: bool = True
     interval_minutes: int | None = Field(default=None, ge=1)
     weight: float = Field(default=1.0, ge=0.1, le=10)
+
+    @model_validator(mode="after")
+    def _complete(self) -> _Source:
+        if not (self.url or self.kind in BASES):
+            raise ValueError("url is needed")
+        if wrong := wrong_options(self.kind, self.options):
+            raise ValueError(wrong)
+        return self
 
 
 class _Weight(BaseModel):
@@ -55,8 +66,10 @@ def load_sources(path: Path = HERE / "sources.toml", *, interval: timedelta = ti
         Source(
             slug=source.slug,
             name=source.name,
-            url=source.url,
+            url=source.url or BASES[source.kind],
             kind=source.kind,
+            options=tuple(source.options.items()),
+            confidence=source.confidence,
             pages=source.pages,
             active=source.active,
             weight=source.weight,

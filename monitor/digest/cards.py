@@ -105,6 +105,7 @@ def values_of(item: DigestItem, links: Links) -> dict[str, object]:
         "citation": tidy(article.citation, 400),
         "doi": doi_address(article.doi),
         "pubmed": f"https://pubmed.ncbi.nlm.nih.gov/{article.pmid}/" if article.pmid.isdecimal() else "",
+        "free": _free_text(article),
         "cite": links.cite(article.id) if web else "",
         "relevant": RELEVANT if web and numbered else "",
         "not_relevant": NOT_RELEVANT if web and numbered else "",
@@ -138,6 +139,12 @@ def doi_address(doi: str) -> str:
     """https://doi.org/… for a DOI in its printed form; "" for what is none."""
     found = _DOI.fullmatch(doi.strip())
     return f"https://doi.org/{quote(found[0], safe='/:;()._-')}" if found else ""
+
+
+def _free_text(article: Article) -> str:
+    """Where the paper can be read freely, unless that is what the card's title leads to anyway."""
+    place = web_address(article.open_access_url)
+    return "" if place in {web_address(article.canonical_url), web_address(article.url)} else place
 
 
 def authors_line(authors: tuple[str, ...]) -> str:

@@ -65,4 +65,4 @@ def find_sitemaps(robots: bytes, *, url: str) -> tuple[str, ...]:
         name, _, value = line.partition(":")
         if name.strip().lower() == "sitemap" and (place := resolved(value.strip(), url)):
             found[place] = None
-    return tuple(sorted(found, key=lambda place: "news" not in place.lower()))[:MAX_FOUND]
+    return tuple(sorted(found, key=lambda place: "news" not in urlsplit(place).path.lower()))[:MAX_FOUND]

@@ -40,3 +40,22 @@ OPTIONS: Mapping[SourceKind, frozenset[str]] = {
 }
 # Kinds whose list moves on: what is not read in time is gone. The others are asked from their watermark on.
 WINDOWS = frozenset({SourceKind.FEED, SourceKind.PAGE})
+# Of these one must be given.
+NEEDS: Mapping[SourceKind, tuple[str, ...]] = {
+    SourceKind.PUBMED: ("query",),
+    SourceKind.EUROPEPMC: ("query",),
+    SourceKind.CROSSREF: ("issn", "query"),
+    SourceKind.TRIALS: ("query", "condition"),
+    SourceKind.PAGE: ("item",),
+}
+
+
+def wrong_options(kind: SourceKind, options: Mapping[str, str]) -> str:
+    """What is wrong with a source's options, in words; empty for nothing."""
+    if unknown := sorted(options.keys() - OPTIONS[kind]):
+        known = ", ".join(sorted(OPTIONS[kind])) or "none"
+        return f"a source of kind {kind} has no option {unknown[0]!r}; its options are: {known}"
+    needs = NEEDS.get(kind, ())
+    if needs and not any(options.get(name, "").strip() for name in needs):
+        return f"a source of kind {kind} needs the option {' or '.join(map(repr, needs))}"
+    return ""

@@ -71,7 +71,9 @@ def _request(url: str, *, conditional: bool = False) -> Request:
 def _fresh(root: str, parts: tuple[tuple[str, datetime | None], ...], start: datetime) -> list[str]:
     """Parts of this site that may hold something new: news first, then those that changed last."""
     fresh = [(url, at) for url, at in parts if same_site(url, root) and (at is None or at >= start)]
-    fresh.sort(key=lambda part: ("news" not in part[0].lower(), -(part[1].timestamp() if part[1] else 0)))
+    fresh.sort(
+        key=lambda part: ("news" not in urlsplit(part[0]).path.lower(), -(part[1].timestamp() if part[1] else 0))
+    )
     return [url for url, _ in fresh]
 
 

@@ -325,7 +325,7 @@ DAY = timedelta(days=1)
     ("failures", "wait"),
     [(0, HOUR), (1, HOUR / 4), (2, HOUR / 2), (3, HOUR), (7, 16 * HOUR), (8, DAY), (1000, DAY), (10**9, DAY)],
 )
-def test_a_first_failure_is_retried_soon_and_the_wait_doubles_from_there_up_to_a_day(failures: int, wait: timedelta) -> None:
+def test_a_first_failure_is_retried_soon_and_the_wait_doubles_up_to_a_day(failures: int, wait: timedelta) -> None:
     assert schedule.next_poll(SOURCE, NOW, failures=failures) == NOW + wait
 
 
@@ -403,3 +403,73 @@ def test_a_message_does_not_age_while_the_relay_is_unreachable() -> None:
     due = schedule.next_send(0, None, later, give_up_after=DAY)
 
     assert due == later + timedelta(minutes=5)
+
+
+# --- a pace that is learned -----------------------------------------------------------------------------------
+
+PACING = schedule.Pacing()
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("ages", "gap"),
+    [
+        ([0, 1, 2, 3, 4], HOUR),
+        ([0, 1, 2, 3, 1000], HOUR),  # one old entry changes nothing
+        ([-500, 0, 2, 4], 2 * HOUR),  # nor one dated in the future
+        ([5, 5, 5], None),
+        ([1, 2], None),
+        ([], None),
+    ],
+)
+def test_the_usual_gap_is_the_median_of_what_lies_in_the_past(ages: list[int], gap: timedelta | None) -> None:
+    moments = [NOW - age * HOUR + 7 * MINUTE - HOUR / 2 for age in ages]
+
+    assert schedule.usual_gap([*moments, None], NOW) == gap
+
+
+def test_a_feed_that_dates_by_the_day_has_the_gap_of_its_count() -> None:
+    midnight = NOW.replace(hour=0, minute=0)
+    days = [midnight - n * DAY for n in range(3) for _ in range(8)]
+
+    assert schedule.usual_gap(days, NOW) == 2 * DAY / 23
+
+
+@pytest.mark.parametrize(
+    ("gap", "pace"),
+    [(MINUTE, 15 * MINUTE), (40 * MINUTE, 40 * MINUTE), (DAY, 6 * HOUR), (None, None)],
+)
+def test_the_first_pace_is_the_gap_within_bounds(gap: timedelta | None, pace: timedelta | None) -> None:
+    assert schedule.learned_pace(SOURCE, gap, missed=False, pacing=PACING) == pace
+
+
+def test_a_pace_shrinks_at_once_and_grows_by_a_quarter() -> None:
+    known = replace(SOURCE, pace=HOUR)
+
+    assert schedule.learned_pace(known, 20 * MINUTE, missed=False, pacing=PACING) == 20 * MINUTE
+    assert schedule.learned_pace(known, DAY, missed=False, pacing=PACING) == 75 * MINUTE
+    assert schedule.learned_pace(known, DAY, missed=True, pacing=PACING) == 30 * MINUTE
+    assert schedule.learned_pace(replace(known, pace=20 * MINUTE), DAY, missed=True, pacing=PACING) == 15 * MINUTE
+
+
+def test_an_admins_interval_outside_of_the_bounds_is_kept() -> None:
+    weekly, quick = replace(SOURCE, interval=7 * DAY), replace(SOURCE, interval=5 * MINUTE)
+
+    assert schedule.learned_pace(weekly, MINUTE, missed=False, pacing=PACING) is None
+    assert schedule.learned_pace(quick, MINUTE, missed=False, pacing=PACING) == 5 * MINUTE
+    assert schedule.learned_pace(SOURCE, MINUTE, missed=True, pacing=schedule.Pacing(adapt=False)) is None
+
+
+def test_a_learned_pace_takes_the_intervals_place() -> None:
+    assert schedule.next_poll(replace(SOURCE, pace=20 * MINUTE), NOW) == NOW + 20 * MINUTE
+    assert schedule.next_poll(replace(SOURCE, pace=20 * MINUTE), NOW, failures=1) == NOW + 5 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("entries", "unseen", "before", "missed"),
+    [(30, 30, NOW, True), (30, 29, NOW, False), (4, 4, NOW, False), (30, 30, None, False), (0, 0, NOW, False)],
+)
+def test_a_window_is_missed_when_nothing_known_is_left(
+    entries: int, unseen: int, before: datetime | None, missed: bool
+) -> None:
+    assert schedule.has_missed(replace(SOURCE, last_new_at=before), entries, unseen, PACING) is missed

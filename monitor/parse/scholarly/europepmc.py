@@ -33,6 +33,7 @@ from monitor.parse.plain import MAX_LINE, clean, plain_line, plain_paragraphs
 BASE = "https://www.ebi.ac.uk/europepmc/webservices/rest/"
 LATE_DAYS = 30  # it dates by publication, and indexes some papers weeks after it
 MOST_PAGES = 1_000
+DELAY = 0.2  # it asks for no more than about ten a second
 _OPEN = ("OA", "F")  # availability codes: open access, free
 _LANGUAGES = {"eng": "en", "ger": "de", "fre": "fr", "spa": "es", "ita": "it", "por": "pt"}
 
@@ -53,7 +54,10 @@ def harvest_europepmc(source: Source, access: Access, now: datetime) -> Harvest:
             ("cursorMark", cursor),
         )
         page: tuple[Feed, int, str] = yield Request(
-            url=address(source.url or BASE, "search", asked), read=read_page, arguments={"begun": seen > 0}
+            url=address(source.url or BASE, "search", asked),
+            read=read_page,
+            arguments={"begun": seen > 0},
+            delay=DELAY,
         )
         feed, found, following = page
         check_breadth(source, found, access, start)

@@ -36,6 +36,7 @@ BASE = "https://api.biorxiv.org/"
 SERVERS = {"medrxiv": "medRxiv", "biorxiv": "bioRxiv"}
 LATE_DAYS = 3
 MOST_PAGES = 1_000
+DELAY = 1.0  # no limit is told
 NOTHING = "no posts found"
 
 
@@ -54,6 +55,7 @@ def harvest_medrxiv(source: Source, access: Access, now: datetime) -> Harvest:
             url=address(source.url or BASE, path),
             read=read_page,
             arguments={"server": server, "categories": wanted, "cursor": cursor},
+            delay=DELAY,
         )
         feed, records, total = page
         if feed.entries:

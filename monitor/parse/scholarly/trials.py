@@ -31,6 +31,7 @@ from monitor.parse.plain import MAX_LINE, MAX_TEXT, clean, join_paragraphs, plai
 BASE = "https://clinicaltrials.gov/api/v2/"
 LATE_DAYS = 3
 MOST_PAGES = 1_000
+DELAY = 1.2  # about fifty a minute are allowed
 _DATES = ("StudyFirstPostDate", "LastUpdatePostDate", "ResultsFirstPostDate")
 
 
@@ -59,7 +60,9 @@ def harvest_trials(source: Source, access: Access, now: datetime) -> Harvest:
             ("pageSize", str(min(access.chunk, 1000))),
             ("pageToken", token),
         )
-        page: tuple[Feed, int, str] = yield Request(url=address(source.url or BASE, "studies", asked), read=read_page)
+        page: tuple[Feed, int, str] = yield Request(
+            url=address(source.url or BASE, "studies", asked), read=read_page, delay=DELAY
+        )
         feed, found, following = page
         check_breadth(source, found, access, start)
         if feed.entries:
