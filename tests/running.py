@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import random
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -20,6 +21,14 @@ from monitor.pipeline import Monitor
 
 T = TypeVar("T")
 MONDAY = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+
+
+def prose(seed: str, words: int) -> str:
+    """Sentences of invented words, the same for the same seed: no two texts tell the same story."""
+    rng = random.Random(seed)
+    syllables = ("ba", "ke", "li", "mo", "nu", "ra", "si", "to", "vu", "ze")
+    made = ["".join(rng.choices(syllables, k=3)) for _ in range(words)]
+    return ". ".join(" ".join(made[i : i + 12]).capitalize() for i in range(0, words, 12)) + "."
 
 
 class Clock:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 from killable import Killable
+from running import prose
 
 import storage as store
 from monitor.model import DeliveryState, TextFrom
@@ -107,7 +108,7 @@ class Press:
             feed, number = int(rest[0]), int(rest[1])
             title = self.title(feed, number)
             words = f"A long paragraph about {self.word(feed, number)} in the words of a press office. "
-            body = f"<p>{words}{'It goes on. ' * 30}</p>" * 3
+            body = f"<p>{words}{prose(path, 150)}</p>"
             page = f"<!doctype html><title>{title}</title><article><h1>{title}</h1>{body}</article>"
             return "text/html; charset=utf-8", page.encode()
         return "text/plain", b""
@@ -116,7 +117,8 @@ class Press:
         return WORDS[(feed + number) % len(WORDS)]
 
     def title(self, feed: int, number: int) -> str:
-        return f"Story {1 if feed == 2 else feed}-{number} of the sample press"
+        place = f"{1 if feed == 2 else feed}-{number}"
+        return f"Story {place}: {prose(place, 8)}"
 
 
 @pytest.fixture

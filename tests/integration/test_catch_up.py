@@ -13,7 +13,7 @@ import hostile_smtp as hostile
 import pytest
 from hostile_http import HostileHttp, Request, ok
 from hostile_smtp import HostileSmtp, Session
-from running import Clock, running
+from running import Clock, prose, running
 from test_bad_input import PAGE, feed
 from test_hostile_relay import queue, smtp
 
@@ -31,7 +31,7 @@ async def newsroom(feeds: int = 1) -> AsyncIterator[tuple[HostileHttp, list[Sour
             slugs = [f"{number}-{slug}" for slug in SLUGS]
             web.pages[f"/{number}.xml"] = ok(feed(web.place, *slugs))
             for slug in slugs:
-                page = PAGE.format(f"Story {slug}", "So it does. " * 60)
+                page = PAGE.format(f"Story {slug}", prose(slug, 150))
                 web.pages[f"/{slug}"] = ok(page.encode(), Content_Type="text/html")
         yield web, [Source(slug=f"s{n}", name=f"S{n}", url=web.url(f"/{n}.xml")) for n in range(feeds)]
 
