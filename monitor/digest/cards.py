@@ -20,6 +20,7 @@ from monitor.model import Article, DigestItem
 NUMBER, RELEVANT, NOT_RELEVANT = "\x00N\x00", "\x00R\x00", "\x00X\x00"
 TITLE_CHARS = 300
 AUTHORS = 3
+COVERED = 2
 MAX_URL = 1000
 COLUMNS = 72
 INDENT = "    "
@@ -69,6 +70,8 @@ def card(item: DigestItem, links: Links) -> Card:
         item.also_in,
         item.badges,
         item.source_name,
+        item.also_covered,
+        item.update,
         item.number > 0,
         links,
     )
@@ -94,7 +97,9 @@ def values_of(item: DigestItem, links: Links) -> dict[str, object]:
         "number": NUMBER if numbered else "",
         "title": tidy(article.title, TITLE_CHARS) or "(untitled)",
         "url": web_address(article.canonical_url) or web_address(article.url),
-        "badges": [tidy(badge, 40) for badge in item.badges],
+        "badges": [(tidy(badge.text, 40), tidy(badge.quote, 240)) for badge in item.badges],
+        "update": tidy(item.update, 160),
+        "also_covered": _covered(item.also_covered),
         "places": _places(article, item.source_name),
         "language": _foreign(article.language),
         "date": day(article.published) if article.published else "",
@@ -161,6 +166,12 @@ def emphasis(reason: str) -> Snippet:
 def _foreign(language: str) -> str:
     """The language to read a card in, where it is not the English of the digest around it (BCP 47)."""
     return language if _LANGUAGE.fullmatch(language) and not language.lower().startswith("en") else ""
+
+
+def _covered(names: tuple[str, ...]) -> str:
+    """STAT, Reuters (+2)"""
+    shown = [tidy(name, 60) for name in names[:COVERED]]
+    return ", ".join(shown) + (f" (+{len(names) - COVERED})" if len(names) > COVERED else "")
 
 
 def _places(article: Article, source_name: str) -> list[str]:

@@ -1,11 +1,11 @@
-"""Matches of a period -> one subscriber's digest: one card an article, in its best topic, best first."""
+"""Matches of a period -> one subscriber's digest: one card a story, in its best topic, best first."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from monitor.digest import rank
+from monitor.digest import rank, stories
 from monitor.digest.excerpt import reasons
 from monitor.model import (
     Coverage,
@@ -16,11 +16,13 @@ from monitor.model import (
     Label,
     Match,
     Period,
+    SafetyItem,
     Subscriber,
     Subscription,
     Topic,
     Verdict,
 )
+from monitor.story.labels import badges
 
 MAX_NEAR_MISSES = 10
 
@@ -40,9 +42,12 @@ def compose(
     labels: Sequence[Label] = (),
     feedback: Mapping[int, rank.TopicFeedback] | None = None,
     near: Sequence[Found] = (),
+    safety: Sequence[SafetyItem] = (),
 ) -> Digest:
     """Choose, rank and number what a reader gets for `period`; the same values give the same digest.
 
+    Of a story's articles the one that scores highest stands for it (a paper before its news, of equals); one that was
+    sent before comes again only as an update, with its published paper. `safety` are notices about what was sent.
     Sections stand in the subscription's order of topics. An article matched by several of them has one card, in the
     topic where it scores highest. `max_items` are dealt round robin over the topics; each section's `total` counts its
     articles listed or not. A topic whose articles all stand elsewhere is a section of none, not a quiet one. An article
@@ -52,7 +57,9 @@ def compose(
     """
     mine = _in_order(subscription, topics)
     feedback = feedback or {}
-    groups, matched = _by_best_topic(mine, found)
+    cards = stories.one_each(found, {topic.id for topic in mine})
+    groups, matched = _by_best_topic(mine, [card.found for card in cards])
+    told = {card.found.article.key: card for card in cards}
     unwanted = _not_relevant(labels)
     ranked = {
         topic.id: rank.best_first(
@@ -75,7 +82,7 @@ def compose(
         items = []
         for one, match in ranked[topic.id][:count]:
             number += 1
-            items.append(_item(number, one, match, names, feedback.get(topic.id)))
+            items.append(_item(number, one, match, names, feedback.get(topic.id), told[one.article.key]))
         total = len(ranked[topic.id])
         sections.append(DigestSection(topic=topic, items=tuple(items), total=total, history=history.get(topic.id, ())))
     return Digest(
@@ -84,6 +91,7 @@ def compose(
         period=period,
         sections=tuple(sections),
         quiet=tuple((topic, last_news.get(topic.id)) for topic in mine if topic.id not in matched),
+        safety=tuple(safety),
         near_misses=_near_misses(subscription, mine, near, names, period) if subscription.near_misses else (),
         coverage=coverage,
         next_at=next_at,
@@ -129,7 +137,12 @@ def _not_relevant(labels: Sequence[Label]) -> dict[int, set[int]]:
 
 
 def _item(
-    number: int, found: Found, match: Match, names: Mapping[int, str], feedback: rank.TopicFeedback | None = None
+    number: int,
+    found: Found,
+    match: Match,
+    names: Mapping[int, str],
+    feedback: rank.TopicFeedback | None = None,
+    card: stories.StoryCard | None = None,
 ) -> DigestItem:
     why = reasons(found.article, match)
     if feedback is not None:
@@ -143,7 +156,11 @@ def _item(
         match=match,
         reasons=why,
         also_in=tuple(name for topic_id, name in names.items() if topic_id in others) if others else (),
+        badges=badges(found.article),
         source_name=found.source_name,
+        also_covered=card.also_covered if card else (),
+        update=card.update if card else "",
+        shows_paper=card.shows_paper if card else False,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from monitor.digest import mime, wording
+from monitor.digest import mime, safety, wording
 from monitor.digest.cards import Form, card
 from monitor.digest.excerpt import tidy
 from monitor.digest.letterhead import Letterhead
@@ -54,6 +54,8 @@ def frame_of(digest: Digest, letterhead: Letterhead, links: Links, max_sections:
     with_news = [section for section in digest.sections if section.total]
     subject = mime.header_text(_subject(digest, new, days))
     headline = f"{new:,} new in {wording.count(len(with_news), 'topic')}" if new else "No news"
+    warned = safety.summary(digest.safety)
+    headline = f"{warned}. {headline}" if warned else headline
     best = digest.items[0].article.title if digest.items else ""
     elsewhere = _elsewhere(digest)
     weekly = digest.subscription.cadence is Cadence.WEEKLY
@@ -69,6 +71,7 @@ def frame_of(digest: Digest, letterhead: Letterhead, links: Links, max_sections:
         "contents": [_contents_row(index, section, elsewhere, weekly) for index, section in enumerate(digest.sections)][
             :MAX_TOPIC_ROWS
         ],
+        "safety": safety.notes(digest.safety, digest.subscription.timezone),
         "sparklines": any(wording.sparkline(section.history) for section in digest.sections),
         "more_topics": wording.count(len(digest.sections) - MAX_TOPIC_ROWS, "more topic")
         if len(digest.sections) > MAX_TOPIC_ROWS
@@ -106,8 +109,11 @@ def frame_of(digest: Digest, letterhead: Letterhead, links: Links, max_sections:
 
 
 def _subject(digest: Digest, new: int, days: str) -> str:
+    warned = safety.summary(digest.safety)
     if new:
-        return f"{new:,} new: {wording.headline(digest.sections)}, {days}"
+        return f"{f'{warned}; ' if warned else ''}{new:,} new: {wording.headline(digest.sections)}, {days}"
+    if warned:
+        return f"{warned} of what you were sent, {days}"
     names = [tidy(topic.name, wording.NAME_CHARS) for topic, _ in digest.quiet]
     about = ", ".join(names[:2]) + (f" (+{wording.count(len(names) - 2, 'topic')})" if len(names) > 2 else "")
     return f"[No news] {about}, {days}" if about else f"[No news] {days}"

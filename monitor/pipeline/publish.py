@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from monitor import schedule
@@ -49,6 +49,34 @@ class Publisher:
                 await self.storage.notices.close(subject, "no-digest", self.now())
         return enqueued
 
+    async def warn_due(self) -> int:
+        """Enqueue notices about what was sent for the readers who want them at once; the number of messages.
+
+        Their planned digest stays as it is. What does not wish it at once stands in the next digest's safety box.
+        """
+        enqueued = 0
+        await self.storage.stories.settle(self.now())
+        for subscriber, subscription in await self.storage.corrections.due_at_once():
+            now = self.now()
+            period = Period(key=f"safety-{now:%Y-%m-%dT%H:%M:%S}Z", start=now - timedelta(days=1), end=now)
+            digest = compose(
+                subscriber,
+                replace(subscription, topic_ids=()),
+                (),
+                (),
+                period=period,
+                coverage=await self.storage.readers.coverage(period.start, period.end),
+                last_news={},
+                history={},
+                next_at=subscription.next_digest_at,
+                now=now,
+                safety=await self.storage.corrections.untold(subscriber.id),
+            )
+            if digest.safety:
+                sent = await self._enqueue(digest, subscription.next_digest_at, subscription.silent_periods)
+                enqueued += sent is not None
+        return enqueued
+
     async def send_now(self, subscriber: Subscriber, subscription: Subscription) -> Delivery | None:
         """Enqueue the digest of the period that is not over yet; its planned date stays for what comes after.
 
@@ -58,7 +86,9 @@ class Publisher:
         start = schedule.previous_due(subscription, subscription.next_digest_at or now)
         period = Period(key=f"{now:%Y-%m-%dT%H:%M:%S}Z", start=min(start, now), end=now)
         digest = await self.compose(subscriber, subscription, period, subscription.next_digest_at)
-        return await self._enqueue(digest, subscription.next_digest_at, 0) if digest.items else None
+        if not (digest.items or digest.safety):
+            return None
+        return await self._enqueue(digest, subscription.next_digest_at, 0)
 
     async def preview(self, subscriber: Subscriber, subscription: Subscription) -> tuple[Digest, Message]:
         """The digest that would go out now, with all that is new since the last one. Stores nothing."""
@@ -73,6 +103,7 @@ class Publisher:
     ) -> Digest:
         """What this reader was not sent yet, ranked and in order."""
         now = self.now()
+        await self.storage.stories.settle(now)
         readers = self.storage.readers
         topics = await self.storage.topics.get_many(subscription.topic_ids)
         return compose(
@@ -88,6 +119,7 @@ class Publisher:
             near=await near_misses(self.storage, topics, period) if subscription.near_misses else (),
             next_at=next_at,
             now=now,
+            safety=await self.storage.corrections.untold(subscriber.id),
         )
 
     async def _feedback(self, topics: Sequence[Topic]) -> dict[int, TopicFeedback]:
@@ -115,14 +147,15 @@ class Publisher:
         due_at, next_at = schedule.catch_up(subscription, now)
         period = schedule.period(subscription, due_at, schedule.previous_due(subscription, planned))
         digest = await self.compose(subscriber, subscription, period, next_at)
-        silent = 0 if digest.items else subscription.silent_periods + 1
-        if not digest.items and not _sends_empty(subscription, silent):
+        news = bool(digest.items or digest.safety)
+        silent = 0 if news else subscription.silent_periods + 1
+        if not news and not _sends_empty(subscription, silent):
             await self.storage.outbox.skip(
                 subscription, expected_next_at=planned, next_at=next_at, silent_periods=silent
             )
             log.info("nothing new subscription=%d period=%s", subscription.id, period.key)
             return False
-        sign_of_life = not digest.items and subscription.empty is EmptyRule.SKIP
+        sign_of_life = not news and subscription.empty is EmptyRule.SKIP
         return await self._enqueue(digest, planned, 0 if sign_of_life else silent) is not None
 
     async def _enqueue(self, digest: Digest, planned: datetime | None, silent: int) -> Delivery | None:
@@ -139,6 +172,9 @@ class Publisher:
             expected_next_at=planned,
             next_at=digest.next_at,
             silent_periods=silent,
+            updates=[item.article.id for item in digest.items if item.update],
+            papers=[item.article.id for item in digest.items if item.shows_paper],
+            safety=[item.correction.id for item in digest.safety],
         )
         if enqueued:
             log.info("enqueued delivery=%d period=%s items=%d", enqueued.id, digest.period.key, len(digest.items))
