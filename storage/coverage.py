@@ -57,7 +57,8 @@ def _sources(db: sa.Connection, start: datetime, end: datetime) -> tuple[int, li
         else:
             before = row.last_success_at if row.last_success_at and row.last_success_at < end else None
             since = row.last or before
-            unchecked.append(Unchecked(name=row.name, since=since, reason=row.last_error or "not read yet"))
+            silent = "not read yet" if row.last_success_at is None else "not read in that time"
+            unchecked.append(Unchecked(name=row.name, since=since, reason=row.last_error or silent))
     return checked, unchecked
 
 

@@ -37,6 +37,12 @@ class Notices(Repository):
         closed = set(db.scalars(t.notice.update().where(these).values(closed_at=now).returning(_n.code)))
         return [code for code in codes if code in closed]
 
+    @writes
+    def dismiss(self, db: sa.Connection, notice_id: int, now: datetime) -> bool:
+        """An admin has seen it. False if it was not open; it opens again when it happens again."""
+        open_one = sa.and_(_n.id == notice_id, _n.closed_at.is_(None))
+        return changed(db.execute(t.notice.update().where(open_one).values(closed_at=now)))
+
     @reads
     def open(self, db: sa.Connection) -> list[Notice]:
         """Worst first, then oldest."""
@@ -84,3 +90,8 @@ def _to_notice(row: rows.Row) -> Notice:
         raised_at=row.raised_at,
         closed_at=row.closed_at,
     )
+
+
+def close_about(db: sa.Connection, subject: str, now: datetime) -> None:
+    """Close whatever is open about a subject, within the caller's transaction."""
+    db.execute(t.notice.update().where(_n.subject == subject, _n.closed_at.is_(None)).values(closed_at=now))

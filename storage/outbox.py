@@ -17,7 +17,7 @@ from monitor.model import Delivery, DeliveryState, Level, SubscriberState, Subsc
 from storage import rows
 from storage import tables as t
 from storage.engine import Repository, changed, chunks, insert_into, reads, writes
-from storage.notices import raise_once
+from storage.notices import close_about, raise_once
 from storage.values import SentDigest
 
 _d = t.delivery.c
@@ -258,6 +258,7 @@ class Outbox(Repository):
             _enter_ledger(db, before)
         step = {"state": QUEUED, "not_before": now, "attempts": 0, "first_tried_at": None, "settled_at": None}
         db.execute(t.delivery.update().where(_d.id == delivery_id).values(step))
+        close_about(db, f"delivery:{delivery_id}", now)  # an admin has seen and decided
         return _get(db, delivery_id)
 
     @writes
@@ -277,6 +278,7 @@ class Outbox(Repository):
             raise StorageError(f"delivery {delivery_id} is {before.state.value}: too late to cancel it")
         _settle(db, _d.id == delivery_id, CANCELLED, "cancelled", now)
         _release_items(db, [delivery_id])
+        close_about(db, f"delivery:{delivery_id}", now)
         return _get(db, delivery_id)
 
     @writes

@@ -20,14 +20,17 @@ from monitor.cli import (
     context,
     digest,
     outbox,
+    people,
     sources,
     subscribers,
     synonyms,
     topics,
+    upkeep,
     users,
 )
 from monitor.cli.context import Json, progress, run
 from monitor.console import note, say, say_json, table, when
+from monitor.errors import NotFound
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 for name, commands in {
@@ -40,9 +43,11 @@ for name, commands in {
     "outbox": outbox.app,
     "bounces": bounces.app,
     "users": users.app,
+    "people": people.app,
     "config": config.app,
 }.items():
     app.add_typer(commands, name=name)
+upkeep.add_to(app)
 
 log = logging.getLogger(__name__)
 
@@ -168,15 +173,25 @@ def healthcheck() -> None:
 
 
 @app.command()
-def notices(as_json: Json = False) -> None:
+def notices(
+    dismiss: Annotated[int | None, typer.Option(help="Close the notice of this number: you have seen it.")] = None,
+    as_json: Json = False,
+) -> None:
     """What an admin should know now."""
 
     async def body(opened: Opened) -> None:
-        found = await opened.monitor.storage.notices.open()
+        monitor = opened.monitor
+        if dismiss is not None:
+            if not await monitor.storage.notices.dismiss(dismiss, monitor.now()):
+                raise NotFound(f"no open notice has the number {dismiss}")
+            say(f"{dismiss} is closed")
+            return
+        found = await monitor.storage.notices.open()
         if as_json:
             say_json(notices=found)
         elif found:
-            table(["since", "level", "about", "what"], [(when(n.raised_at), n.level, n.subject, n.text) for n in found])
+            rows = [(n.id, when(n.raised_at), n.level, n.subject, n.text) for n in found]
+            table(["no.", "since", "level", "about", "what"], rows)
         else:
             say("nothing to tell")
 
@@ -187,15 +202,18 @@ def notices(as_json: Json = False) -> None:
 def doctor(
     what: Annotated[str, typer.Argument(help="Empty for everything, or `mail`.")] = "",
     address: Annotated[str, typer.Argument(help="With `mail`: where to send a marked test.")] = "",
+    offline: Annotated[bool, typer.Option(help="Ask nobody outside: no DNS, relay or publisher.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check settings, database, data directory, sources and mail server; exit 1 when something is wrong."""
-    from monitor.cli.doctor import examine, examine_mail
+    """Check settings, disk, database, clock, network, relay and sources; exit 1 when something is wrong."""
+    from monitor.cli.doctor import examine, examine_mail, examine_place
 
     if what not in {"", "mail"} or (what == "mail" and "@" not in address):
         note("usage: monitor doctor   or   monitor doctor mail ADDRESS")
         raise typer.Exit(2)
-    findings = run(lambda opened: examine_mail(opened, address) if what else examine(opened))
+    findings = [] if what else examine_place(composition.settings(context.config_file))
+    if not any(f.name in {"database", "migrations"} and not f.well for f in findings):  # else neither open nor migrate
+        findings += run(lambda opened: examine_mail(opened, address) if what else examine(opened, offline=offline))
     if as_json:
         say_json(findings=findings)
     else:

@@ -17,6 +17,7 @@ from monitor.model import (
     DeliveryState,
     EmptyRule,
     Entry,
+    Level,
     Subscriber,
     SubscriberState,
     Subscription,
@@ -138,3 +139,23 @@ async def test_housekeeping_cancels_what_a_reader_no_longer_wants(opened: Opened
     await opened.monitor.housekeep()
 
     assert [one.state for one in await opened.monitor.storage.outbox.list()] == [DeliveryState.CANCELLED]
+
+
+async def test_a_notice_ends_when_an_admin_has_decided_or_dismissed_it(opened: Opened, clock: Clock) -> None:
+    topic = await opened.monitor.storage.topics.get("mtor")
+    await store(opened, clock, 1, "mTOR one")
+    await reader(opened, topic)
+    clock.now += timedelta(days=8)
+    await opened.monitor.plan_digests()
+    storage = opened.monitor.storage
+    (delivery,) = await storage.outbox.list()
+    for subject in (f"delivery:{delivery.id}", "relay"):
+        await storage.notices.raise_once(subject, "given-up", Level.ERROR, "no", clock.now)
+
+    await storage.outbox.cancel(delivery.id, clock.now)
+    (left,) = await storage.notices.open()
+    dismissed = await storage.notices.dismiss(left.id, clock.now)
+
+    assert (left.subject, dismissed) == ("relay", True)
+    assert await storage.notices.open() == []
+    assert not await storage.notices.dismiss(left.id, clock.now)
