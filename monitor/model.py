@@ -50,6 +50,7 @@ class Fetched:
     unchanged: bool = False
     moved_to: str = ""
     max_age: int | None = None
+    date: datetime | None = None  # the server's clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,8 +87,7 @@ class Readers(Repository):
         subscriber = _by_id(db, subscriber_id)
         names = (subscriber.email, email_key(subscriber.email), f"reader:{subscriber_id}")
         db.execute(t.label.delete().where(t.label.c.by.in_(names)))
-        db.execute(t.subscriber.delete().where(_u.id == subscriber_id))
-        _suppress(db, subscriber.email, "erased", now)
+        erase_reader(db, subscriber_id, subscriber.email, now)
 
     @writes
     def suppress(self, db: sa.Connection, email: str, reason: str, now: datetime) -> None:
@@ -98,12 +97,12 @@ class Readers(Repository):
     @writes
     def unsuppress(self, db: sa.Connection, email: str) -> bool:
         """False if it was not suppressed."""
-        return changed(db.execute(t.suppression.delete().where(t.suppression.c.email_hash == _email_hash(email))))
+        return changed(db.execute(t.suppression.delete().where(t.suppression.c.email_hash == email_hash(email))))
 
     @reads
     def suppressed(self, db: sa.Connection, email: str) -> str | None:
         """Why this address must not be mailed, or None."""
-        known = sa.select(t.suppression.c.reason).where(t.suppression.c.email_hash == _email_hash(email))
+        known = sa.select(t.suppression.c.reason).where(t.suppression.c.email_hash == email_hash(email))
         reason: str | None = db.scalar(known)
         return reason
 
@@ -287,11 +286,17 @@ def _subscription(db: sa.Connection, subscription_id: int) -> Subscription:
     return rows.to_subscription(row)
 
 
+def erase_reader(db: sa.Connection, subscriber_id: int | None, email: str, now: datetime) -> None:
+    """Within a transaction: the person is gone, the hash of the address stays."""
+    db.execute(t.subscriber.delete().where(_u.id == subscriber_id))
+    _suppress(db, email, "erased", now)
+
+
 def _suppress(db: sa.Connection, email: str, reason: str, now: datetime) -> None:
-    values = {"email_hash": _email_hash(email), "reason": reason, "since": now}
+    values = {"email_hash": email_hash(email), "reason": reason, "since": now}
     insert = insert_into(db, t.suppression).values(values)
     db.execute(insert.on_conflict_do_update(index_elements=[t.suppression.c.email_hash], set_={"reason": reason}))
 
 
-def _email_hash(email: str) -> bytes:
+def email_hash(email: str) -> bytes:
     return sha256(email_key(email).encode("utf-8", "replace")).digest()

@@ -19,6 +19,7 @@ from storage.migrate import SchemaState, newer, schema_state
 from storage.notices import Audit, Notices
 from storage.outbox import Outbox
 from storage.papers import Papers
+from storage.people import People
 from storage.readers import Readers
 from storage.sources import Sources
 from storage.stories import Stories
@@ -48,6 +49,7 @@ class Storage:
         self.topics = Topics(database)
         self.concepts = Concepts(database)
         self.readers = Readers(database)
+        self.people = People(database)
         self.outbox = Outbox(database)
         self.notices = Notices(database)
         self.audit = Audit(database)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from monitor.model import DeliveryState, Level, Notice
-from storage import rows
+from storage import rows, search
 from storage import tables as t
 from storage.engine import Repository, insert_into, reads, writes
 from storage.migrate import SchemaState, state_of
@@ -98,6 +98,11 @@ class Upkeep(Repository):
     def index_problem(self, db: sa.Connection) -> str:
         """What is wrong with the full-text index; empty when it is whole. Reads all of it."""
         return index_problem(db)
+
+    @writes
+    def rebuild_index(self, db: sa.Connection) -> None:
+        """Make the full-text index anew from the articles, in one transaction."""
+        search.rebuild(db)
 
     # --- what admins were told --------------------------------------------------------------------------------
 

@@ -1,21 +1,42 @@
-"""`monitor doctor`: is everything here as it must be for the program to do its work?"""
+"""`monitor doctor`: is everything here as it must be for the program to do its work?
+
+The first look opens no Monitor, for that would migrate the database that is to be examined.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import socket
 import sqlite3
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from monitor.app import Opened
+from monitor import app as composition
+from monitor.app import Opened, Settings
+from monitor.console import when
+from monitor.deliver.channels import Exchange
 from monitor.deliver.checks import check_domain
 from monitor.digest.letters import delivery_test
-from monitor.errors import MonitorError
-from monitor.model import Level
+from monitor.errors import DeliveryError, FetchError, FetchRefused, MonitorError, StorageError
+from monitor.model import Level, Source
+from storage import SchemaState, schema_state
 
 SAFE_SQLITE = (3, 51, 3)  # earlier ones have the WAL-reset race between two writing processes
 ENOUGH_DISK = 500_000_000  # bytes
+CLOCK_MAY_DIFFER = timedelta(seconds=30)  # leases last so long
+LOOKUP = 5.0  # seconds for a name
+OLD_BACKUP = timedelta(days=7)
+ADVICE = {
+    SchemaState.EMPTY: "no tables yet: `monitor migrate` or `monitor run` makes them",
+    SchemaState.OLD: "of an older version: back up, then `monitor migrate`",
+    SchemaState.NEWER: "made by a newer version of this program: install that one",
+    SchemaState.CURRENT: "the schema is this program's",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,51 +46,30 @@ class Check:
     text: str
 
 
-async def examine(opened: Opened) -> list[Check]:
-    """Every check, the well ones too: silence would not say that something was looked at."""
-    settings, monitor = opened.settings, opened.monitor
-    now = monitor.now()
-    checks = [
-        Check("version", True, f"SQLite {sqlite3.sqlite_version}{_sqlite_hint()}"),
-        _disk(str(settings.data_dir)),
-        Check(
-            "contact",
-            bool(settings.fetch.contact),
-            settings.fetch.contact or "set MONITOR_FETCH__CONTACT: publishers refuse anonymous robots",
-        ),
-        Check(
-            "web address", True, settings.web.base_url or "not set: mails carry no web links (MONITOR_WEB__BASE_URL)"
-        ),
-        Check(
-            "mail",
-            True,
-            f"relay {settings.smtp.host}:{settings.smtp.port}"
-            if settings.smtp.host
-            else "kept in a Maildir below the data directory (MONITOR_SMTP__HOST)",
-        ),
-    ]
+def examine_place(settings: Settings) -> list[Check]:
+    """What can be seen from outside: data directory, database, schema. Changes nothing."""
+    checks = [_disk(settings.data_dir)]
     try:
-        await monitor.storage.ping()
-        checks.append(Check("database", True, f"answers; {await monitor.storage.articles.count()} articles"))
-    except MonitorError as error:
-        checks.append(Check("database", False, str(error)))
-    sources = await monitor.storage.sources.list(active=True)
-    late = [
-        s
-        for s in sources
-        if s.last_success_at is None or now - s.last_success_at > max(timedelta(days=1), 3 * s.interval)
-    ]
-    names = ", ".join(source.slug for source in late[:10])
-    checks.append(
-        Check(
-            "sources",
-            not late,
-            f"{len(sources)} active; not read for long: {names}" if late else f"{len(sources)} active, all read lately",
-        )
-    )
-    counts = await monitor.storage.outbox.counts()
+        state = schema_state(composition.storage_url(settings))
+    except StorageError as error:
+        return [*checks, Check("database", False, str(error))]
+    fresh = state is SchemaState.EMPTY
+    return [*checks, Check("migrations", state is SchemaState.CURRENT or fresh, ADVICE[state])]
+
+
+async def examine(opened: Opened, *, offline: bool = False) -> list[Check]:
+    """Every check, the well ones too: silence would not say that something was looked at."""
+    checks = [*_settings(opened.settings)]
+    checks += [check async for check in _database(opened)]
+    sources = await opened.monitor.storage.sources.list(active=True)
+    checks += _reading(opened, sources)
+    if not offline:
+        checks += await _outside(opened, sources)
+    counts = await opened.monitor.storage.outbox.counts()
     checks.append(Check("outbox", True, ", ".join(f"{n} {state}" for state, n in counts.items() if n) or "empty"))
-    checks += [Check(notice.subject, False, notice.text) for notice in await monitor.storage.notices.open()]
+    checks += await _held(opened)
+    notices = await opened.monitor.storage.notices.open()
+    checks += [Check(notice.subject, notice.level is not Level.ERROR, notice.text) for notice in notices]
     return checks
 
 
@@ -96,14 +96,122 @@ async def examine_mail(opened: Opened, address: str) -> list[Check]:
     return checks
 
 
-def _disk(path: str) -> Check:
+# --- here -----------------------------------------------------------------------------------------------------
+
+
+def _disk(path: Path) -> Check:
+    if not path.is_dir():
+        return Check("data directory", False, f"{path} is not there; `monitor run` makes it, or set MONITOR_DATA_DIR")
     free = shutil.disk_usage(path).free
-    writable = os.access(path, os.W_OK)
-    text = f"{path}: {free / 1e9:.1f} GB free" + ("" if writable else ", not writable")
+    writable = os.access(path, os.W_OK | os.X_OK)
+    text = f"{path}: {free / 1e9:.1f} GB free" + ("" if writable else f", not writable for user {os.geteuid()}")
     return Check("data directory", writable and free > ENOUGH_DISK, text)
 
 
-def _sqlite_hint() -> str:
-    if sqlite3.sqlite_version_info >= SAFE_SQLITE:
+def _settings(settings: Settings) -> list[Check]:
+    contact, base_url = settings.fetch.contact, settings.web.base_url
+    return [
+        Check("contact", bool(contact), contact or "set MONITOR_FETCH__CONTACT: publishers refuse anonymous robots"),
+        Check("web address", True, base_url or "not set: mails carry no web links (MONITOR_WEB__BASE_URL)"),
+        Check("alerts", True, ", ".join(settings.run.admin) or "nobody hears of errors (MONITOR_RUN__ADMIN)"),
+    ]
+
+
+async def _database(opened: Opened) -> AsyncIterator[Check]:
+    upkeep, monitor = opened.monitor.storage.upkeep, opened.monitor
+    yield Check("database", True, f"answers; {await monitor.storage.articles.count()} articles{_sqlite_hint(opened)}")
+    if problem := await upkeep.index_problem():
+        yield Check("full-text index", False, f"{problem}: `monitor reindex` makes it anew")
+    else:
+        yield Check("full-text index", True, "whole")
+    if there := await upkeep.clock():
+        yield _clock("the database's clock", there, composition.utc_now())
+    backed_up = (await upkeep.gauges()).backed_up_at
+    fresh = backed_up is not None and monitor.now() - backed_up < OLD_BACKUP
+    yield Check("backup", True, f"last {when(backed_up)}" + ("" if fresh else ": run `monitor backup` every day"))
+
+
+def _sqlite_hint(opened: Opened) -> str:
+    if opened.settings.storage.url.get_secret_value().startswith("postgres"):
         return ""
-    return "; older than 3.51.3, so never let two processes write to one file for long"
+    old = sqlite3.sqlite_version_info < SAFE_SQLITE
+    hint = ", older than 3.51.3, so never let two processes write to one file for long" if old else ""
+    return f"; SQLite {sqlite3.sqlite_version}{hint}"
+
+
+def _reading(opened: Opened, sources: list[Source]) -> list[Check]:
+    now = opened.monitor.now()
+    silence = timedelta(hours=opened.settings.run.silence_hours)
+    newest = max((s.last_success_at for s in sources if s.last_success_at), default=None)
+    late = [s for s in sources if not s.last_success_at or now - s.last_success_at > max(3 * s.interval, _DAY)]
+    names = ", ".join(source.slug for source in late[:10])
+    dead = bool(sources) and (newest is None or now - newest > silence)
+    return [
+        Check("last success", not dead, f"a source was last read: {when(newest)}"),
+        Check(
+            "sources",
+            not late,
+            f"{len(sources)} active; not read for long: {names}" if late else f"{len(sources)} active, all read lately",
+        ),
+    ]
+
+
+_DAY = timedelta(days=1)
+
+
+async def _held(opened: Opened) -> list[Check]:
+    reason = await opened.monitor.storage.outbox.held_because()
+    return [Check("outbox held", False, f"{reason}; `monitor outbox release` lets all go")] if reason else []
+
+
+def _clock(name: str, there: datetime, here: datetime) -> Check:
+    ahead = (here - there).total_seconds()
+    text = f"ours is {abs(ahead):.0f} s {'ahead' if ahead > 0 else 'behind'}"
+    well = abs(ahead) <= CLOCK_MAY_DIFFER.total_seconds()
+    return Check(name, well, text + ("" if well else ": set it by NTP, or digests come at wrong hours"))
+
+
+# --- outside --------------------------------------------------------------------------------------------------
+
+
+async def _outside(opened: Opened, sources: list[Source]) -> list[Check]:
+    smtp = opened.settings.smtp
+    hosts = [smtp.host] if smtp.host else []
+    hosts += [str(urlsplit(source.url).hostname) for source in sources[:1]]
+    names, relay, publishers = await asyncio.gather(
+        asyncio.gather(*(_name(host) for host in hosts)),
+        _relay(opened),
+        asyncio.gather(*(_source(opened, source) for source in sources[:1])),
+    )
+    return [*names, relay, *(check for found in publishers for check in found)]
+
+
+async def _name(host: str) -> Check:
+    try:
+        async with asyncio.timeout(LOOKUP):
+            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError, UnicodeError) as error:
+        return Check("DNS", False, f"{host} is not found: {str(error) or 'no answer'}")
+    return Check("DNS", True, f"{host} is {found[0][4][0]}")
+
+
+async def _relay(opened: Opened) -> Check:
+    mailer = opened.monitor.sender.mailer
+    try:
+        return Check("mail", True, await mailer.probe() if isinstance(mailer, Exchange) else "not asked")
+    except DeliveryError as error:
+        return Check("mail", False, error.reason)
+
+
+async def _source(opened: Opened, source: Source) -> list[Check]:
+    """One polite request, robots.txt included, to the first source: does it let us in, and what time is it there?"""
+    try:
+        found = await opened.monitor.ingest.fetcher.get(source.url, validators=source.validators, robots=True)
+    except FetchRefused as error:
+        return [Check("robots", not source.pages, f"{source.slug}: {error.reason}")]
+    except FetchError as error:
+        return [Check("network", False, f"{source.slug}: {error.reason}")]
+    checks = [Check("robots", True, f"{source.slug} lets us in"), Check("network", True, f"{source.slug} answers")]
+    if found.date:
+        checks.append(_clock(f"clock of {urlsplit(found.final_url).hostname}", found.date, composition.utc_now()))
+    return checks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from email import message_from_bytes, policy
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from monitor.errors import ConfigError, DeliveryError, DeliveryRefused
 from monitor.model import Message
@@ -16,6 +16,11 @@ class _Sends(Protocol):
     async def send(self, message: Message) -> str: ...
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class _Probes(Protocol):
+    async def probe(self) -> str: ...
 
 
 class Channels:
@@ -55,6 +60,10 @@ class Exchange:
 
     async def send(self, message: Message) -> str:
         return await (self._channels if message.recipient.startswith(CHANNEL) else self._mail).send(message)
+
+    async def probe(self) -> str:
+        """What is reached where mail goes; nothing is sent. Raises RelayUnreachable or RelayUnusable."""
+        return await self._mail.probe() if isinstance(self._mail, _Probes) else "kept in a Maildir"
 
     async def aclose(self) -> None:
         await self._mail.aclose()

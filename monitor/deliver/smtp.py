@@ -17,9 +17,10 @@ from monitor.deliver.connection import (
     checked,
     open_connection,
 )
-from monitor.errors import ConfigError, DeliveryError
+from monitor.errors import ConfigError, DeliveryError, RelayUnreachable
 from monitor.model import Message
 
+PROBE = 10.0  # seconds for a look at the relay that sends nothing
 LONGEST_IDLE = 30.0  # seconds; servers and firewalls drop idle connections after minutes, some without a word
 
 
@@ -77,6 +78,19 @@ class SmtpMailer:
                     return await self._transmit(message, data, progress)
             except TimeoutError as error:
                 raise progress.failure(f"no complete answer within {self._relay.timeout:g} seconds") from error
+
+    async def probe(self) -> str:
+        """Connect, greet, encrypt and log in, and send nothing; what was reached. Raises RelayUnreachable or
+        RelayUnusable.
+        """
+        relay = self._relay
+        try:
+            async with asyncio.timeout(min(relay.timeout, PROBE)):
+                connection = await open_connection(relay, self._clock())
+                await connection.quit()
+        except TimeoutError as error:
+            raise RelayUnreachable(f"no greeting within {min(relay.timeout, PROBE):g} seconds") from error
+        return f"{relay.host}:{relay.port} greets us ({relay.security}{', logged in' if relay.username else ''})"
 
     async def aclose(self) -> None:
         """Say good-bye on every idle connection. Call it when no `send` runs."""

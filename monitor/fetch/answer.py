@@ -119,6 +119,15 @@ def max_age(headers: httpx.Headers) -> int | None:
     return min(int(found[1]), MAX_AGE) if found else None
 
 
+def date(headers: httpx.Headers) -> datetime | None:
+    """The server's clock (RFC 9110, Date); None where it says nothing sensible."""
+    try:
+        at = parsedate_to_datetime(headers.get("date", "")[:64])
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
 def pace(headers: httpx.Headers) -> float | None:
     """Seconds between two requests that a server allows by x-rate-limit-limit and x-rate-limit-interval (Crossref's
     way: "10" in "1s"); None where it says nothing sensible.

@@ -256,6 +256,7 @@ class Fetcher:
             validators=validators,
             unchanged=unchanged,
             max_age=answer.max_age(response.headers),
+            date=answer.date(response.headers),
         )
 
     def _failure(self, target: Target, status: int, headers: httpx.Headers, short: float) -> FetchStatus:
