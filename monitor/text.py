@@ -13,9 +13,10 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate, compress
+from itertools import accumulate
 
 FOLD_VERSION = 1
 BARRIER = "\x01"
@@ -35,7 +36,6 @@ _NO_SPACES = (
     (0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF),
 )  # fmt: skip
 _IGNORED = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
-_NONASCII = re.compile(r"[^\x00-\x7f]")
 
 
 class _Characters(dict[str, str]):
@@ -85,9 +85,22 @@ def _letter(character: str) -> str:
 _characters = _Characters()
 
 
+class _Source(str):
+    """A text that notes, when it is encoded, where characters that are not ASCII stand, and what became of each."""
+
+    __slots__ = ("runs",)
+
+    runs: list[tuple[int, list[str]]]
+
+
 def _replace(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)  # noqa: S101  (the codec calls it for nothing else)
-    return "".join(map(_characters.__getitem__, error.object[error.start : error.end])), error.end
+    source = error.object
+    assert isinstance(source, _Source)  # noqa: S101
+    start, end = error.start, error.end
+    forms = list(map(_characters.__getitem__, source[start:end]))
+    source.runs.append((start, forms))
+    return "".join(forms), end
 
 
 codecs.register_error("monitor-fold", _replace)
@@ -98,7 +111,7 @@ _POSSESSIVE = re.compile(rb"'(?<=[A-Za-z0-9]')[sS](?![A-Za-z0-9])")
 _BEFORE_NEXT = rb"(?=[\"')\]]{0,3}[ \t\r\n\f\v]+[\"'(\[]{0,2}(?:[A-Z0-9]|[a-z]{1,2}[A-Z]))"
 _FULL_STOP = re.compile(
     rb"\." + _BEFORE_NEXT + rb"(?<!\b[A-Za-z]\.)"  # E. coli, J. Smith
-    rb"(?<!\bDr\.)(?<!\bMr\.)(?<!\bMs\.)(?<!\bMrs\.)(?<!\bSt\.)(?<!\bProf\.)(?<!\bvs\.)(?<!\bNo\.)(?<!\bFig\.)(?<!\bapprox\.)"
+    rb"(?<!\b(?:Dr|Mr|Ms|St|vs|No)\.)(?<!\b(?:Mrs|Fig)\.)(?<!\bProf\.)(?<!\bapprox\.)"
 )
 _ENDS = (
     (b".", _FULL_STOP),
@@ -106,9 +119,8 @@ _ENDS = (
     (b"?", re.compile(rb"\?" + _BEFORE_NEXT)),
     (b"\n", re.compile(rb"\n(?=[ \t\r\f\v]*\n)")),  # last: the others look across line ends
 )
-_BARRIER_BYTE = re.compile(rb"\x01")
-_BLOCK = 32
-_STRETCH = 64  # characters looked at together: most hold nothing but ASCII
+_BLOCK = 48  # words
+_STRETCH = 512  # characters; usually they hold a block
 _BARRIER_GROWTH = 2  # " \x01 " in place of one character
 _KEEP = bytes(b if (b < 128 and chr(b).isalnum()) or b == 1 else 32 for b in range(256))
 _LOWER = _KEEP.lower()
@@ -117,15 +129,15 @@ _LOWER = _KEEP.lower()
 class Folded:
     """One text, folded. `tokens` are its words in order, with BARRIER where a sentence or paragraph ends."""
 
-    __slots__ = ("_bytes", "_cased", "_parts", "_places", "text", "tokens")
+    __slots__ = ("_bytes", "_cased", "_places", "_plain", "_runs", "_starts", "text", "tokens")
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._bytes = _ascii(text)
+        self._bytes, self._runs = _ascii(text)
+        self._plain = self._bytes.translate(_LOWER).decode("ascii")
+        self.tokens, self._starts = _split(self._plain)
         self._cased: list[str] | None = None
         self._places: _Places | None = None
-        self._parts = self._bytes.translate(_LOWER).decode("ascii").split(" ")
-        self.tokens = list(filter(None, self._parts))
 
     @property
     def cased(self) -> list[str]:
@@ -134,16 +146,32 @@ class Folded:
             self._cased = self._bytes.translate(_KEEP).decode("ascii").split()
         return self._cased
 
+    def is_cased(self, index: int, words: Sequence[str]) -> bool:
+        """`words` stand at `index` in the same case. Looks at them alone, where `cased` makes a list of the text."""
+        for token, word in enumerate(words, index):
+            start = self._start(token)
+            if self._bytes[start : start + len(self.tokens[token])] != word.encode():
+                return False
+        return True
+
     def place(self, index: int) -> tuple[int, int]:
         """Start and end in `text` of the token numbered `index`, with the marks that belong to its last letter."""
         if self._places is None:
-            self._places = _Places(self.text, self._parts, self._bytes)
-        return self._places[index]
+            self._places = _Places(self.text, self._plain, self._runs)
+        return self._places.original(self._start(index), self.tokens[index])
+
+    def _start(self, index: int) -> int:
+        """Where the token begins in the folded text, which is as long as its ASCII bytes."""
+        block, number = divmod(index, _BLOCK)
+        start, end = self._starts[block], self._starts[block + 1]
+        return end - len(self._plain[start:end].split(None, number)[number])
 
 
-def _ascii(text: str) -> bytes:
-    """ASCII bytes with " \\x01 " in place of each character that ends a sentence or a paragraph."""
-    data = text.encode("ascii", "monitor-fold")
+def _ascii(text: str) -> tuple[bytes, list[tuple[int, list[str]]]]:
+    """ASCII bytes with " \\x01 " for each character that ends a sentence or a paragraph; and what was not ASCII."""
+    source = _Source(text)
+    source.runs = []
+    data = source.encode("ascii", "monitor-fold")
     if b"\x01" in data:
         data = data.replace(b"\x01", b" ")
     if b"'" in data:
@@ -151,7 +179,30 @@ def _ascii(text: str) -> bytes:
     for sign, end in _ENDS:
         if sign in data:
             data = end.sub(b" \x01 ", data)
-    return data
+    return data, source.runs
+
+
+def _split(plain: str) -> tuple[list[str], list[int]]:
+    """The words of `plain`, and where each _BLOCK of them begins, and the end: no word then has to be sought from afar.
+
+    That is told by how much of a stretch is left behind a block, which is nearly as fast as one split of the whole.
+    """
+    words: list[str] = []
+    starts = [0]
+    size, at, stretch = len(plain), 0, _STRETCH
+    while at < size:
+        pieces = plain[at : at + stretch].split(None, _BLOCK)
+        if len(pieces) > _BLOCK:
+            at = min(at + stretch, size) - len(pieces.pop())
+        elif at + stretch < size:
+            stretch *= 2  # long words, or many spaces
+            continue
+        else:
+            at = size
+        words += pieces
+        starts.append(at)
+        stretch = _STRETCH
+    return words, starts
 
 
 def tokens(text: str) -> list[str]:
@@ -167,61 +218,43 @@ def words_of(text: str) -> list[str]:
 
 
 class _Places:
-    """Where each token stands in the original. Made only for texts in which something was found.
+    """Where folded text stood in the original. Made only for texts in which something was found."""
 
-    `parts` are the tokens with "" for each further space between two. The start of every 32nd is worked out at once.
-    """
-
-    def __init__(self, text: str, parts: list[str], data: bytes) -> None:
+    def __init__(self, text: str, plain: str, runs: list[tuple[int, list[str]]]) -> None:
         self.text = text
-        self.parts = parts
-        self.numbers = list(compress(range(len(parts)), parts))
-        blocks = (len(" ".join(parts[i : i + _BLOCK])) + 1 for i in range(0, len(parts), _BLOCK))
-        self.blocks = list(accumulate(blocks, initial=0))
-        self.barriers = [found.start() for found in _BARRIER_BYTE.finditer(data)]
-        self.begins, self.origins = _changes(text)
+        self.behind_barriers = list(accumulate(len(part) + 1 for part in plain.split(BARRIER)))
+        self.begins: list[int] = []  # of each form of a character that is not ASCII
+        self.ends = [0]  # of each form, after a first one that is not there
+        self.shifts = [0]  # how much behind each form is to be added
+        self.origins: list[int] = []
+        shift = 0
+        for start, forms in runs:
+            for origin, form in enumerate(forms, start):
+                self.begins.append(origin - shift)
+                self.origins.append(origin)
+                self.ends.append(origin - shift + len(form))
+                shift += 1 - len(form)
+                self.shifts.append(shift)
 
-    def __getitem__(self, index: int) -> tuple[int, int]:
-        number = self.numbers[index]
-        block = number // _BLOCK
-        start = self.blocks[block]
-        if number % _BLOCK:
-            start += len(" ".join(self.parts[block * _BLOCK : number])) + 1
-        length = len(self.parts[number])
-        start -= _BARRIER_GROWTH * bisect_left(self.barriers, start)
-        if self.parts[number] == BARRIER:
+    def original(self, start: int, token: str) -> tuple[int, int]:
+        """Start and end in the original of a token that begins at `start` in the folded text."""
+        start -= _BARRIER_GROWTH * bisect_right(self.behind_barriers, start)
+        if token == BARRIER:
             start -= 1
-        if not self.begins:
-            return start, start + length
-        first, last = self._origin(start), self._origin(start + length - 1) + 1
+        end = start + len(token)
+        change = bisect_right(self.begins, start)
+        if start >= self.ends[change] and (change == len(self.begins) or end <= self.begins[change]):
+            first, last = start + self.shifts[change], end + self.shifts[change]  # ASCII throughout
+        else:
+            first, last = self._origin(start), self._origin(end - 1) + 1
         while last < len(self.text) and not self.text[last].isascii() and not _characters[self.text[last]]:
             last += 1
         return first, last
 
     def _origin(self, position: int) -> int:
         """The place in the original of one ASCII byte."""
-        change = bisect_right(self.begins, position) - 1
-        if change < 0:
-            return position
-        origin, length = self.origins[change]
-        beyond = position - self.begins[change]
-        return origin if beyond < length else origin + 1 + beyond - length
-
-
-def _changes(text: str) -> tuple[list[int], list[tuple[int, int]]]:
-    """Where each non-ASCII character's form begins among the ASCII bytes; its own place, and its form's length."""
-    begins: list[int] = []
-    origins: list[tuple[int, int]] = []
-    shift = 0
-    for start in range(0, 0 if text.isascii() else len(text), _STRETCH):
-        if text[start : start + _STRETCH].isascii():
-            continue
-        for found in _NONASCII.finditer(text, start, start + _STRETCH):
-            length = len(_characters[found[0]])
-            begins.append(found.start() + shift)
-            origins.append((found.start(), length))
-            shift += length - 1
-    return begins, origins
+        change = bisect_right(self.begins, position)
+        return self.origins[change - 1] if position < self.ends[change] else position + self.shifts[change]
 
 
 # --- plurals --------------------------------------------------------------------------------------------------

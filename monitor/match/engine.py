@@ -261,9 +261,11 @@ class Engine:
     def read(self, reading: Reading) -> None:
         """Fill `reading.hits`: every place of every term, overlapping ones too."""
         hits, tokens = reading.hits, reading.tokens
-        carriers = self._words.carriers(tokens)
-        for place, symbols in compress(enumerate(carriers), carriers):
-            for symbol in symbols:
+        words = self._words
+        carriers = words.carriers(tokens)
+        last = len(tokens) - 1
+        for place in compress(range(len(tokens)), carriers):
+            for symbol in carriers[place]:
                 for needle in symbol.needles:
                     if needle in hits:
                         hits[needle].append(place << SHIFT | 1)
@@ -271,15 +273,14 @@ class Engine:
                         hits[needle] = [place << SHIFT | 1]
                 for phrase in symbol.exact:
                     self._check(phrase, place, reading)
-                if symbol.right and place + 1 < len(tokens):
-                    self._look(symbol.right, tokens[place + 1], place, reading)
-                if symbol.left and place:
-                    self._look(symbol.left, tokens[place - 1], place, reading)
-
-    def _look(self, phrases: dict[Symbol, tuple[Phrase, ...]], beside: str, place: int, reading: Reading) -> None:
-        for neighbour in self._words[beside]:
-            for phrase in phrases.get(neighbour, ()):
-                self._check(phrase, place, reading)
+                if symbol.right is not None and place < last:
+                    for neighbour in words[tokens[place + 1]]:
+                        for phrase in symbol.right.get(neighbour, ()):
+                            self._check(phrase, place, reading)
+                if symbol.left is not None and place:
+                    for neighbour in words[tokens[place - 1]]:
+                        for phrase in symbol.left.get(neighbour, ()):
+                            self._check(phrase, place, reading)
 
     def _check(self, phrase: Phrase, place: int, reading: Reading) -> None:
         """The anchor and its neighbour stand there: note a hit if the rest does too."""

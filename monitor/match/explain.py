@@ -100,8 +100,8 @@ class _Asked:
     def spans(self, query: Query) -> tuple[Span, ...]:
         if not self.holds(query):
             return ()
-        found: Finds = {}
-        self.plan(query).collect(self.reading, found)
+        found: Finds = []
+        self.plan(query).tell(self.reading, found)
         return self.reading.spans(found)
 
     def reason(self, query: Query) -> Reason:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 
 from monitor.errors import Problem, QueryError
 from monitor.match.engine import Engine, Needle
+from monitor.match.made import make_match
 from monitor.match.particulars import language_holds
-from monitor.match.plan import Any, Anywhere, Plan, plan
+from monitor.match.plan import Plan, open_part, plan
 from monitor.match.query import parse_query
 from monitor.match.reading import Finds, Reading
-from monitor.model import Article, Match, Query, Span, Topic
+from monitor.model import Article, Match, Query, Topic
+
+_topic_id = attrgetter("topic_id")
 
 
 class Slot:
     """A topic made ready. `sure`: where a needle of its cover is found it holds, without being asked."""
 
-    __slots__ = ("cover", "languages", "plan", "revision_id", "sources", "sure", "threshold", "topic_id", "weights")
+    __slots__ = (
+        "cover", "languages", "open", "plan", "revision_id", "scoped", "sources", "sure", "threshold", "topic_id",
+        "weights",
+    )  # fmt: skip
 
     def __init__(self, topic: Topic, root: Plan | None, weights: tuple[tuple[Plan, float], ...]) -> None:
         self.topic_id = topic.id
@@ -27,8 +34,9 @@ class Slot:
         self.weights = weights
         self.threshold = topic.threshold
         self.cover = self._cover()
-        scoped = bool(self.sources or self.languages or weights)
-        self.sure = not scoped and (type(root) is Anywhere or (type(root) is Any and not root.others))
+        self.scoped = bool(self.sources or self.languages or weights)
+        self.open = open_part(root) if root is not None and root.cover() is not None else root
+        self.sure = not self.scoped and self.open is None
 
     def _cover(self) -> tuple[Needle, ...] | None:
         found = self.plan.cover() if self.plan is not None else None
@@ -43,11 +51,20 @@ class Slot:
         return tuple(dict.fromkeys(found)) if found is not None else None
 
     def holds(self, reading: Reading) -> bool:
+        if self.plan is not None and not self.plan.holds(reading):
+            return False
+        return not self.scoped or self._in_scope(reading)
+
+    def holds_if_covered(self, reading: Reading) -> bool:
+        """As `holds`, to be asked only where a needle of the cover is found, or of a topic that has none."""
+        if self.open is not None and not self.open.holds(reading):
+            return False
+        return not self.scoped or self._in_scope(reading)
+
+    def _in_scope(self, reading: Reading) -> bool:
         if self.sources and reading.article.source_slug not in self.sources:
             return False
         if self.languages and not language_holds(self.languages, reading.article):
-            return False
-        if self.plan is not None and not self.plan.holds(reading):
             return False
         return not self.weights or self.weighed(reading) >= self.threshold
 
@@ -58,29 +75,13 @@ class Slot:
         return [*([self.plan] if self.plan is not None else []), *(part for part, _ in self.weights)]
 
     def match(self, reading: Reading) -> Match:
-        return Match(
-            topic_id=self.topic_id,
-            revision_id=self.revision_id,
-            article_id=reading.article.id,
-            score=self._score(reading),
-            spans=self._spans(reading),
-        )
-
-    def _score(self, reading: Reading) -> float:
-        score = self.plan.score(reading) if self.plan is not None else 0.0
+        found: Finds = []
+        score = self.plan.tell(reading, found) if self.plan is not None else 0.0
         for part, weight in self.weights:
             if weight > 0 and part.holds(reading):
-                score += weight * part.score(reading)
-        return round(score, 6)
-
-    def _spans(self, reading: Reading) -> tuple[Span, ...]:
-        found: Finds = {}
-        if self.plan is not None:
-            self.plan.collect(reading, found)
-        for part, weight in self.weights:
-            if weight > 0 and part.holds(reading):
-                part.collect(reading, found)
-        return reading.spans(found)
+                score += weight * part.tell(reading, found)
+        spans = reading.spans(found)
+        return make_match(self.topic_id, self.revision_id, reading.article.id, round(score, 6), spans)
 
 
 class Matcher:
@@ -140,8 +141,8 @@ class Matcher:
         for needle in reading.hits:
             if needle.topics:
                 asked.update(needle.topics)
-        found = [slot for slot in asked if slot.sure or slot.holds(reading)]
-        found.sort(key=lambda slot: slot.topic_id)
+        found = [slot for slot in asked if slot.sure or slot.holds_if_covered(reading)]
+        found.sort(key=_topic_id)
         return [slot.match(reading) for slot in found]
 
     def read(self, article: Article) -> Reading:

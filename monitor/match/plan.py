@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from monitor.match.engine import Engine, Needle
@@ -20,10 +20,8 @@ class Plan(Protocol):
     def hits(self, reading: Reading) -> Hits:
         """Places in the text where it holds."""
 
-    def score(self, reading: Reading) -> float: ...
-
-    def collect(self, reading: Reading, found: Finds) -> None:
-        """Put into `found` each place that makes it hold."""
+    def tell(self, reading: Reading, found: Finds) -> float:
+        """Its score, where it holds; adds to `found` each place that makes it hold, some perhaps twice."""
 
     def cover(self) -> list[Needle] | None:
         """Needles of which one at least is found wherever this holds; None where it may hold without any."""
@@ -45,12 +43,10 @@ class Anywhere:
     def hits(self, reading: Reading) -> Hits:
         return reading.hits.get(self.needle, ())
 
-    def score(self, reading: Reading) -> float:
-        return reading.weight(self.needle)
-
-    def collect(self, reading: Reading, found: Finds) -> None:
-        if self.needle in reading.hits:
-            found.update(reading.finds(self.needle))
+    def tell(self, reading: Reading, found: Finds) -> float:
+        weight, finds = reading.told.get(self.needle) or reading.tell(self.needle)
+        found += finds
+        return weight
 
     def cover(self) -> list[Needle] | None:
         return [self.needle]
@@ -75,12 +71,10 @@ class InField(Anywhere):
         limit = reading.title_end << SHIFT
         return [hit for hit in reading.hits.get(self.needle, ()) if (hit < limit) is self.in_title]
 
-    def score(self, reading: Reading) -> float:
-        return reading.weigh(self.needle, self.hits(reading))
-
-    def collect(self, reading: Reading, found: Finds) -> None:
-        if hits := set(self.hits(reading)):
-            found.update({find: None for find in reading.finds(self.needle) if find[0] in hits})
+    def tell(self, reading: Reading, found: Finds) -> float:
+        hits = self.hits(reading)
+        found += [(hit, self.needle.text) for hit in hits]
+        return reading.weigh(self.needle, hits)
 
 
 class Particular:
@@ -97,11 +91,8 @@ class Particular:
     def hits(self, reading: Reading) -> Hits:
         return ()
 
-    def score(self, reading: Reading) -> float:
+    def tell(self, reading: Reading, found: Finds) -> float:
         return 0.0
-
-    def collect(self, reading: Reading, found: Finds) -> None:
-        return
 
     def cover(self) -> list[Needle] | None:
         return None
@@ -121,37 +112,32 @@ class Any:
         self.plain_set = frozenset(self.plain) if len(self.plain) > 8 else None
 
     def holds(self, reading: Reading) -> bool:
-        hits = reading.hits
-        if self.plain_set is not None:
-            if not hits.keys().isdisjoint(self.plain_set):
-                return True
-        else:
-            for needle in self.plain:
-                if needle in hits:
-                    return True
-        return any(part.holds(reading) for part in self.others)
+        if not reading.hits.keys().isdisjoint(self.plain_set or self.plain):
+            return True
+        return any(part.holds(reading) for part in self.others) if self.others else False
 
     def hits(self, reading: Reading) -> Hits:
         found = [hit for needle in self.plain for hit in reading.hits.get(needle, ())]
         return found + [hit for part in self.others for hit in part.hits(reading)]
 
-    def score(self, reading: Reading) -> float:
+    def tell(self, reading: Reading, found: Finds) -> float:
         """The best part and three tenths of the rest: a long list of synonyms must not win by its length."""
-        scores = [reading.weight(needle) for needle in self.plain if needle in reading.hits]
+        scores = []
+        for needle in self._found(reading.hits):
+            weight, finds = reading.told.get(needle) or reading.tell(needle)
+            scores.append(weight)
+            found += finds
         if self.others:
-            scores += [part.score(reading) for part in self.others if part.holds(reading)]
+            scores += [part.tell(reading, found) for part in self.others if part.holds(reading)]
         if len(scores) == 1:
             return scores[0]
         best = max(scores, default=0.0)
         return best + 0.3 * (sum(scores) - best)
 
-    def collect(self, reading: Reading, found: Finds) -> None:
-        for needle in self.plain:
-            if needle in reading.hits:
-                found.update(reading.finds(needle))
-        for part in self.others:
-            if part.holds(reading):
-                part.collect(reading, found)
+    def _found(self, hits: Mapping[Needle, Hits]) -> Iterable[Needle]:
+        if self.plain_set is not None:
+            return self.plain_set.intersection(hits)
+        return [needle for needle in self.plain if needle in hits]
 
     def cover(self) -> list[Needle] | None:
         covers = [part.cover() for part in self.others]
@@ -183,12 +169,11 @@ class All:
     def hits(self, reading: Reading) -> Hits:
         return ()
 
-    def score(self, reading: Reading) -> float:
-        return sum(part.score(reading) for part in self.wanted)
-
-    def collect(self, reading: Reading, found: Finds) -> None:
+    def tell(self, reading: Reading, found: Finds) -> float:
+        score = 0.0
         for part in self.wanted:
-            part.collect(reading, found)
+            score += part.tell(reading, found)
+        return score
 
     def cover(self) -> list[Needle] | None:
         """That of the part which is found most rarely, by the archive's counts or else by its size."""
@@ -243,20 +228,19 @@ class Close:
     def hits(self, reading: Reading) -> Hits:
         return ()
 
-    def score(self, reading: Reading) -> float:
-        return sum(part.score(reading) for part in self.parts)
-
-    def collect(self, reading: Reading, found: Finds) -> None:
-        """Only the hits that are links of a whole chain."""
+    def tell(self, reading: Reading, found: Finds) -> float:
+        """Only the hits that are links of a whole chain are found."""
         reached = self._chains(reading)
         linked = reached[-1]
+        score = 0.0
         for index in range(len(self.parts) - 1, -1, -1):
             if index < len(self.parts) - 1:
                 linked = self._near(reached[index], linked, reading.title_end) if linked else []
             kept = set(linked)
-            finds: Finds = {}
-            self.parts[index].collect(reading, finds)
-            found.update({find: None for find in finds if find[0] in kept})
+            finds: Finds = []
+            score += self.parts[index].tell(reading, finds)
+            found += [find for find in finds if find[0] in kept]
+        return score
 
     def cover(self) -> list[Needle] | None:
         return All(self.parts, ()).cover()
@@ -282,17 +266,31 @@ class Repeated:
     def hits(self, reading: Reading) -> Hits:
         return ()
 
-    def score(self, reading: Reading) -> float:
-        return self.part.score(reading)
-
-    def collect(self, reading: Reading, found: Finds) -> None:
-        self.part.collect(reading, found)
+    def tell(self, reading: Reading, found: Finds) -> float:
+        return self.part.tell(reading, found)
 
     def cover(self) -> list[Needle] | None:
         return self.part.cover()
 
     def needles(self) -> Iterator[Needle]:
         yield from self.part.needles()
+
+
+def open_part(plan: Plan) -> Plan | None:
+    """What is left to ask where a needle of the plan's cover is found; None where that is all it takes."""
+    if _is_alternatives(plan):
+        return None
+    if type(plan) is All:
+        cover = plan.cover()
+        proven = next((part for part in plan.wanted if _is_alternatives(part) and part.cover() == cover), None)
+        left = [part for part in plan.wanted if part is not proven]
+        return All(left, plan.unwanted) if left or plan.unwanted else None
+    return plan
+
+
+def _is_alternatives(plan: Plan) -> bool:
+    """Any needle of its cover makes it hold."""
+    return type(plan) is Anywhere or (type(plan) is Any and not plan.others)
 
 
 def plan(query: Query, engine: Engine) -> Plan:

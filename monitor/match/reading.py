@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from monitor.match.made import make_span
 from monitor.match.terms import TIGHT
 from monitor.model import Article, Field, Span
 from monitor.text import BARRIER, Folded
@@ -18,8 +19,12 @@ MASK = (1 << SHIFT) - 1
 
 MAX_SPANS = 100  # of one match; a word that fills a page need not be kept a thousand times
 
-# A set, in order of arrival, of hits with the terms that made them; sorted, they stand as in the text.
-Finds = dict[tuple[int, str], None]
+# A hit with the term that made it; sorted, they stand as in the text.
+Find = tuple[int, str]
+Finds = list[Find]
+
+# Of one term: its score wherever it stands, and its places.
+Told = tuple[float, Finds]
 
 _LEAD = 60
 _K1, _B, _MEAN_WORDS = 1.2, 0.75, 400.0
@@ -29,7 +34,7 @@ class Reading:
     """Title and text as one row of tokens with a barrier between. `title_end` is the first place behind the title."""
 
     __slots__ = (
-        "_finds", "_spans", "_tight", "_weights", "article", "body", "hits", "title", "title_end", "tokens", "where",
+        "_spans", "_tight", "article", "body", "hits", "title", "title_end", "tokens", "told", "where",
     )  # fmt: skip
 
     def __init__(self, article: Article) -> None:
@@ -39,15 +44,14 @@ class Reading:
         self.title_end = len(self.title.tokens)
         self.tokens = [*self.title.tokens, BARRIER, *self.body.tokens]
         self.hits: dict[Needle, list[int]] = {}
-        self._finds: dict[Needle, Finds] = {}
-        self._spans: dict[tuple[int, str], Span] = {}
+        self.told: dict[Needle, Told] = {}
+        self._spans: dict[Find, Span] = {}
         self._tight: dict[int, bool] = {}
-        self._weights: dict[Needle, float] = {}
 
     def is_cased(self, place: int, words: tuple[str, ...]) -> bool:
         """`words` stand there, in the same case; a phrase never spans title and text."""
         folded, first = self._folded(place)
-        return folded.cased[first : first + len(words)] == list(words)
+        return folded.is_cased(first, words)
 
     def is_tight(self, place: int) -> bool:
         """Only nothing, a space or a hyphen stands behind the word at `place`."""
@@ -61,34 +65,28 @@ class Reading:
     def _folded(self, place: int) -> tuple[Folded, int]:
         return (self.title, place) if place < self.title_end else (self.body, place - self.title_end - 1)
 
-    def finds(self, needle: Needle) -> Finds:
-        """Every place of one term."""
-        found = self._finds.get(needle)
-        if found is None:
-            found = self._finds[needle] = dict.fromkeys([(hit, needle.text) for hit in self.hits[needle]])
-        return found
-
     def spans(self, finds: Finds) -> tuple[Span, ...]:
-        """At most MAX_SPANS, in the order of the text, the title first."""
+        """Each of `finds` once, in the order of the text, the title first; at most MAX_SPANS."""
+        if len(finds) > 1:
+            finds = sorted(set(finds))[:MAX_SPANS]
         known = self._spans
-        return tuple([known.get(find) or self._span(find) for find in sorted(finds)[:MAX_SPANS]])
+        return tuple([known.get(find) or self._span(find) for find in finds])
 
-    def _span(self, find: tuple[int, str]) -> Span:
+    def _span(self, find: Find) -> Span:
         hit, term = find
         folded, first = self._folded(hit >> SHIFT)
         start, end = folded.place(first)
         if hit & MASK > 1:
             end = folded.place(first + (hit & MASK) - 1)[1]
         field = Field.TITLE if folded is self.title else self.where
-        span = self._spans[find] = Span(field, start, end, term)
+        span = self._spans[find] = make_span(field, start, end, term)
         return span
 
-    def weight(self, needle: Needle) -> float:
-        """BM25F of one term wherever it stands."""
-        found = self._weights.get(needle)
-        if found is None:
-            found = self._weights[needle] = self.weigh(needle, self.hits.get(needle, ()))
-        return found
+    def tell(self, needle: Needle) -> Told:
+        """To be asked for a term that is not in `told` yet."""
+        hits = self.hits.get(needle, ())
+        told = self.told[needle] = self.weigh(needle, hits), [(hit, needle.text) for hit in hits]
+        return told
 
     def weigh(self, needle: Needle, hits: Sequence[int]) -> float:
         """The lead counts three times, the title five times; a term's second mention adds less than its first."""
