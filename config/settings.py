@@ -140,6 +140,20 @@ class ScholarlySettings(Section):
     openalex_url: str = setting("https://api.openalex.org/", "OpenAlex.")
 
 
+class RetractionSettings(Section):
+    """Notices about papers that were mailed: retractions, expressions of concern, corrections."""
+
+    watch: bool = setting(True, "Ask Crossref (scholarly.crossref_url) about every paper that was mailed.")
+    every_days: int = setting(7, "Days until the same paper is asked about again.", ge=1, le=365)
+    at_once: int = setting(
+        500, "Papers asked about in one round of ten minutes; 20 share a request.", ge=20, le=10_000
+    )
+    list_url: str = setting(
+        "", "Address of the Retraction Watch CSV. Empty: it is not fetched, `monitor retractions import` takes a file."
+    )
+    list_days: int = setting(7, "Days until that list is fetched again.", ge=1, le=365)
+
+
 class DigestSettings(Section):
     """What a digest holds."""
 
@@ -286,6 +300,7 @@ class Settings(BaseSettings):
     parse: ParseSettings = ParseSettings()
     poll: PollSettings = PollSettings()
     scholarly: ScholarlySettings = ScholarlySettings()
+    retractions: RetractionSettings = RetractionSettings()
     digest: DigestSettings = DigestSettings()
     mail: MailSettings = MailSettings()
     smtp: SmtpSettings = SmtpSettings()

@@ -18,18 +18,19 @@ from monitor.deliver import Breaker, MaildirMailer, Mailer, SmtpMailer
 from monitor.deliver.channels import Channels, Exchange, read_channels
 from monitor.deliver.imap import ImapPoller
 from monitor.digest import Letterhead, Links
-from monitor.errors import ConfigError, FetchError, QueryError, StorageError, RelayUnusable
+from monitor.errors import ConfigError, FetchError, QueryError, RelayUnusable, StorageError
 from monitor.fetch import Fetcher, Limits
 from monitor.match import Matcher, parse_query
 from monitor.meter import Meter
 from monitor.model import Source, Topic
 from monitor.parse.asking import Access
 from monitor.pipeline import Bounces, Ingest, Monitor, Publisher, Readers, Rules, Sender
+from monitor.pipeline.alerts import Alerts
 from monitor.pipeline.dispatch import Dispatcher, Idle, InProcess
 from monitor.pipeline.distribute import Distributed
-from monitor.pipeline.alerts import Alerts
 from monitor.pipeline.enrich import Enrichment, Places
 from monitor.pipeline.harvest import Patience
+from monitor.pipeline.safety import Safety
 from monitor.pipeline.tuning import Tuning
 from monitor.pipeline.users import Users
 from monitor.sandbox import Sandbox
@@ -178,7 +179,9 @@ async def open_monitor(
         mailer = _mailer(chosen)
         stack.push_async_callback(mailer.aclose)
         links = Links(chosen.web.base_url, _secret(chosen))
-        queue = await stack.enter_async_context(Queue(url)) if _distributed(chosen) else None
+        # a worker is given up a little before its leases end, so that its server's lock is free when they do
+        worker = Queue(url, dead=chosen.run.lease_seconds * 2 / 3) if _distributed(chosen) else None
+        queue = await stack.enter_async_context(worker) if worker else None
         yield Opened(_monitor(chosen, storage, fetcher, sandbox, mailer, links, now), chosen, links, queue)
 
 
@@ -260,6 +263,7 @@ def _monitor(
         users=Users(storage=storage, now=now),
         bounces=bounces,
         mailbox=_mailbox(chosen),
+        safety=_safety(chosen, storage, fetcher, sandbox, now),
         enrichment=_enrichment(chosen, storage, fetcher, sandbox, matcher, now),
         matcher=matcher,
         now=now,
@@ -357,6 +361,24 @@ def _enrichment(
         patience=_patience(chosen),
         fresh=timedelta(days=scholarly.fresh_days),
         again=timedelta(days=scholarly.again_days),
+    )
+
+
+def _safety(chosen: Settings, storage: Storage, fetcher: Fetcher, sandbox: Sandbox, now: Clock) -> Safety:
+    wanted = chosen.retractions
+    return Safety(
+        storage=storage,
+        fetcher=fetcher,
+        sandbox=sandbox,
+        now=now,
+        directory=chosen.data_dir,
+        access=_access(chosen),
+        crossref_url=chosen.scholarly.crossref_url if wanted.watch and chosen.scholarly.enrich else "",
+        list_url=wanted.list_url,
+        every=timedelta(days=wanted.every_days),
+        list_every=timedelta(days=wanted.list_days),
+        at_once=wanted.at_once,
+        patience=_patience(chosen),
     )
 
 

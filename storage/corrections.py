@@ -48,6 +48,11 @@ class Corrections(Repository):
         return db.scalar(sa.select(sa.func.count()).select_from(t.correction)) or 0
 
     @reads
+    def told(self, db: sa.Connection) -> int:
+        """How many notices were told, counted for each reader."""
+        return db.scalar(sa.select(sa.func.count()).select_from(t.told)) or 0
+
+    @reads
     def untold(self, db: sa.Connection, subscriber_id: int) -> builtins.list[SafetyItem]:
         """Notices about what this reader was sent that they were not told, oldest first, with what was sent."""
         return _untold(db, subscriber_id)

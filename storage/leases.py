@@ -32,6 +32,11 @@ class Leases(Repository):
         return epoch
 
     @writes
+    def shorten(self, db: sa.Connection, name: str, ends_at: datetime) -> None:
+        """Let it end then, if it would have ended later."""
+        db.execute(t.lease.update().where(_l.name == name, _l.expires_at > ends_at).values(expires_at=ends_at))
+
+    @writes
     def release(self, db: sa.Connection, name: str, holder: str) -> bool:
         """Let the next one take it at once; the epoch goes on from here. False if another holds it."""
         free = {"holder": "", "expires_at": datetime.min.replace(tzinfo=UTC)}

@@ -29,6 +29,7 @@ def add(
     at: Annotated[str, typer.Option(help="Hour and minute on the reader's clock.")] = "07:00",
     timezone: Annotated[str, typer.Option(help="The reader's time zone, e.g. Europe/Berlin.")] = "UTC",
     empty: Annotated[EmptyRule, typer.Option(help="What to do in a period without news.")] = EmptyRule.SKIP,
+    safety_at_once: Annotated[bool, typer.Option(help="Retractions of what was sent come at once.")] = False,
     invite: Annotated[bool, typer.Option(help="Ask for confirmation by mail first.")] = False,
 ) -> None:
     """Add a reader with one subscription, or one more subscription to a reader who is there."""
@@ -46,6 +47,7 @@ def add(
             at=_time(at),
             timezone=str(schedule.timezone(timezone)),
             empty=empty,
+            safety_at_once=safety_at_once,
         )
         state = SubscriberState.INVITED if invite else SubscriberState.ACTIVE
         subscriber, subscription = await opened.monitor.readers.add(

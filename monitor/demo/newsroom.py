@@ -52,6 +52,7 @@ class Newsroom:
     """Serves the sample articles that are out at `now`, until closed.
 
     `port` 0 takes free ports; any other number is the first of six in a row. `pace`: seconds a byte of the slow site.
+    `name`: the host in its addresses, where that is not the one it listens on.
     """
 
     def __init__(
@@ -62,12 +63,13 @@ class Newsroom:
         start: datetime = START,
         now: datetime | None = None,
         pace: float = 0.5,
+        name: str = "",
     ) -> None:
         self.start = start
         self.now = now or start
         self.requests: list[Visit] = []
         self.closing = threading.Event()
-        self._host, self._port, self._pace = host, port, pace
+        self._host, self._port, self._pace, self._name = host, port, pace, name
         self._servers: dict[str, _Server] = {}
         self._threads: list[threading.Thread] = []
         self.sites: dict[str, Site] = {}
@@ -119,7 +121,7 @@ class Newsroom:
 
     def _root(self, slug: str) -> str:
         host, port = self._servers[slug].server_address[:2]
-        return f"http://{host!s}:{port}"
+        return f"http://{self._name or host!s}:{port}"
 
 
 class _Server(ThreadingHTTPServer):

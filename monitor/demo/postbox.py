@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import threading
 from collections.abc import Awaitable
@@ -11,8 +12,11 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
+import typer
+
+from monitor.console import say
 from monitor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,12 +39,12 @@ class Received:
 
 
 class Postbox:
-    """Accepts all mail on `port` until closed; `messages` holds it in order of arrival."""
+    """Accepts all mail on `port` (0: a free one) until closed; `messages` holds it in order of arrival."""
 
-    def __init__(self, directory: Path, host: str = "127.0.0.1") -> None:
+    def __init__(self, directory: Path, host: str = "127.0.0.1", port: int = 0) -> None:
         self.directory = Path(directory)
         self.host = host
-        self.port = 0
+        self.port = port
         self.messages: list[Received] = []
         self.refused: list[str] = []  # recipients of the messages that fail_next() turned away
         self._failures: list[str] = []
@@ -49,7 +53,7 @@ class Postbox:
 
     def __enter__(self) -> Self:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._controller = _controller(self, self.host)
+        self._controller = _controller(self, self.host, self.port)
         self._controller.start()
         self.port = self._controller.port
         return self
@@ -85,7 +89,7 @@ class Postbox:
         return "250 2.0.0 Kept"
 
 
-def _controller(box: Postbox, host: str) -> Any:
+def _controller(box: Postbox, host: str, port: int) -> Any:
     """An aiosmtpd controller on a port that the system chose, already bound: no other program can take it meanwhile."""
     try:
         from aiosmtpd.controller import Controller
@@ -99,5 +103,27 @@ def _controller(box: Postbox, host: str) -> Any:
             created: Awaitable[AbstractServer] = self.loop.create_server(self._factory_invoker, sock=listener)
             return created
 
-    listener = socket.create_server((host, 0))
+    listener = socket.create_server((host, port))
     return _Bound(box, hostname=host, port=listener.getsockname()[1], enable_SMTPUTF8=True, ident="Sample postbox")
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port.")] = 2525,
+    directory: Annotated[Path, typer.Option(help="Where each mail is kept as a file.")] = Path("mail"),
+) -> None:
+    """Take all mail and keep it, until SIGTERM or Ctrl-C; one line on stdout for each."""
+    stop = threading.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: stop.set())
+    with Postbox(directory, host, port) as box:
+        say(f"a mail server that keeps everything: {host}:{box.port}, {directory}")
+        seen = 0
+        while not stop.wait(0.5):
+            for mail in box.messages[seen:]:
+                say(f"{mail.path.name} {mail.parsed()['message-id']} {mail.parsed()['subject']}")
+                seen += 1
+
+
+if __name__ == "__main__":
+    typer.run(serve)

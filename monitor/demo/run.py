@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from datetime import time as wall_time
@@ -32,6 +33,8 @@ class Outcome:
     matches: dict[str, int]
     deliveries: list[Delivery]
     notices: list[Notice]
+    merged: int  # stories of several articles
+    retractions: int  # notices that reached a reader who was sent the paper
     arrived: list[Received]
     digest_eml: Path
     digest_html: Path
@@ -39,18 +42,26 @@ class Outcome:
     seconds: float
 
 
+Keep = Callable[[Opened, Outcome], Awaitable[None]]
+
+
 class Clock:
     """The demo's time: it stands still until it is pushed."""
 
     def __init__(self, start: datetime) -> None:
         self.time = start
+        self._since: float | None = None
 
     def __call__(self) -> datetime:
-        return self.time
+        return self.time if self._since is None else self.time + timedelta(seconds=time.monotonic() - self._since)
+
+    def go_on(self) -> None:
+        """From now on as fast as any clock."""
+        self._since = time.monotonic()
 
 
-async def run(directory: Path, room: Newsroom, box: Postbox) -> Outcome:
-    """Set the program up in `directory`, let two weeks pass, and say what came of it."""
+async def run(directory: Path, room: Newsroom, box: Postbox, keep: Keep | None = None) -> Outcome:
+    """Set the program up in `directory`, let two weeks pass, say what came of it; `keep` runs before all is closed."""
     started = time.monotonic()
     clock = Clock(room.start)
     settings = composition.settings(
@@ -77,7 +88,11 @@ async def run(directory: Path, room: Newsroom, box: Postbox) -> Outcome:
             for hour in HOURS:
                 clock.time = room.now = room.start + timedelta(days=day, hours=hour)
                 await opened.monitor.run_due()
-        return await _outcome(opened, directory, box, time.monotonic() - started)
+        outcome = await _outcome(opened, directory, box, time.monotonic() - started)
+        if keep is not None:
+            clock.go_on()
+            await keep(opened, outcome)
+        return outcome
 
 
 def prepare(directory: Path) -> None:
@@ -141,6 +156,8 @@ async def _outcome(opened: Opened, directory: Path, box: Postbox, seconds: float
         },
         deliveries=await storage.outbox.list(limit=1000),
         notices=await storage.notices.open(),
+        merged=len(await storage.stories.recent(1000)),
+        retractions=await storage.corrections.told(),
         arrived=list(box.messages),
         digest_eml=eml,
         digest_html=html,
@@ -154,8 +171,8 @@ def _holds(mail: Received) -> bool:
     return body is not None and ACCEPTANCE in " ".join(body.get_content().split())
 
 
-def demo(directory: Path) -> Outcome:
+def demo(directory: Path, keep: Keep | None = None) -> Outcome:
     """The whole demo, from an empty directory to its outcome."""
     prepare(directory)
     with Newsroom() as room, Postbox(directory / "mail") as box:
-        return asyncio.run(run(directory, room, box))
+        return asyncio.run(run(directory, room, box, keep))

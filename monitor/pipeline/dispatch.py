@@ -72,6 +72,8 @@ def common(monitor: Monitor) -> list[Beat]:
     tick = monitor.rules.tick
     return [
         Beat(name="digests", work=monitor.plan_digests, seconds=tick),
+        Beat(name="stories", work=monitor.tell_stories, seconds=tick),
+        Beat(name="safety", work=monitor.watch_papers, seconds=max(tick, SELDOM)),
         Beat(name="bounces", work=monitor.read_bounces, seconds=max(tick, MAILBOX)),
         Beat(name="housekeeping", work=monitor.housekeep, seconds=max(tick, SELDOM)),
     ]

@@ -21,6 +21,7 @@ from monitor.pipeline.ingest import Ingest
 from monitor.pipeline.lane import Lane
 from monitor.pipeline.publish import Publisher
 from monitor.pipeline.readers import Readers
+from monitor.pipeline.safety import Safety
 from monitor.pipeline.send import Sender
 from monitor.pipeline.tuning import Tuning
 from monitor.pipeline.users import Users
@@ -64,6 +65,7 @@ class Monitor:
         bounces: Bounces,
         mailbox: ImapPoller | None,
         enrichment: Enrichment | None = None,
+        safety: Safety | None = None,
         matcher: Matcher,
         now: Callable[[], datetime],
         rules: Rules,
@@ -80,6 +82,7 @@ class Monitor:
         self.bounces = bounces
         self._mailbox = mailbox
         self.enrichment = enrichment
+        self.safety = safety
         self.discovery = Discovery(fetcher=ingest.fetcher, sandbox=ingest.sandbox)
         self.matcher = matcher
         self.now = now
@@ -108,8 +111,16 @@ class Monitor:
         return await self._papers.run() if self._papers else 0
 
     async def plan_digests(self) -> int:
-        """Freeze every digest that is due into the outbox; the number enqueued."""
-        return await self.publisher.plan_due()
+        """Freeze every digest that is due into the outbox, and warnings wanted at once; the number enqueued."""
+        return await self.publisher.plan_due() + await self.publisher.warn_due()
+
+    async def tell_stories(self) -> int:
+        """Give each new article its story, so that digests need not wait for it; the number of articles."""
+        return await self.storage.stories.settle(self.now())
+
+    async def watch_papers(self) -> int:
+        """Ask for notices about what was mailed, where that is wished and due; the number of new ones."""
+        return await self.safety.watch_due() if self.safety else 0
 
     async def send_due(self) -> int:
         """Send what is due in the outbox; the number tried."""
@@ -137,9 +148,11 @@ class Monitor:
         """Everything that is due now, once: sources, their pages, digests, mail, and last what no digest waits for."""
         await self.poll_due()
         await self.read_pages_due()
+        await self.tell_stories()
         await self.plan_digests()
         await self.send_due()
         await self.enrich_due()
+        await self.watch_papers()
 
     async def refresh(self, slug: str) -> Poll | None:
         """Visit one source now, due or not. None when another process is at it. Raises NotFound."""
@@ -183,6 +196,7 @@ class Monitor:
             before = self.now() - timedelta(days=self.rules.bodies_days)
             while await self.storage.upkeep.forget_bodies(before, BODIES_AT_ONCE) == BODIES_AT_ONCE:
                 pass
+        await self.storage.stories.prune(self.now())
         await self.storage.tidy()
         if self.rules.retention_days:
             before = self.now() - timedelta(days=self.rules.retention_days)
@@ -234,6 +248,11 @@ class Monitor:
         if tasks:
             await self.sync_topics()
         return tasks
+
+    def at_work(self) -> set[str]:
+        """The beats whose lane is busy and goes on: a first search of a thousand papers may take many minutes."""
+        lanes = {"poll": self._sources, "pages": self._pages, "papers": self._papers, "outbox": self._messages}
+        return {name for name, lane in lanes.items() if lane is not None and lane.at_work}
 
     async def _claim_papers(self, limit: int) -> list[EnrichTask]:
         tasks = await self.enrichment.claim(limit) if self.enrichment else []

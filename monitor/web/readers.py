@@ -184,6 +184,7 @@ async def preferences(request: Request, token: str) -> Response:
             max_items=min(200, max(5, int(str(form.get("max_items", old.max_items))))),
             near_misses=form.get("near_misses") == "yes",
             repeat=form.get("repeat") == "yes",
+            safety_at_once=form.get("safety_at_once") == "yes",
             active=True,
         )
     except ValueError as error:

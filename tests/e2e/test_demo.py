@@ -46,6 +46,7 @@ class Ran:
     items: dict[int, tuple[int, ...]]  # article ids, by delivery
     subscriptions: dict[str, Subscription]
     notices: list[Notice]
+    story_of: dict[int, int]  # by article
     mails: list[EmailMessage]
 
 
@@ -83,6 +84,7 @@ async def _look(said: dict[str, Any], url: str, mails: list[EmailMessage]) -> Ra
             items={one.id: (await storage.outbox.digest(one.id)).article_ids for one in deliveries},
             subscriptions=subscriptions,
             notices=await storage.notices.open(),
+            story_of={one.id: await storage.stories.of(one.id) for one in await storage.articles.recent(limit=1000)},
             mails=mails,
         )
 
@@ -179,25 +181,65 @@ def test_each_subscription_and_period_has_one_digest_and_each_message_its_own_id
     assert set(ids) == {delivery.message.message_id for delivery in ran.deliveries}
 
 
-def test_every_matched_article_reached_each_of_its_readers_exactly_once(ran: Ran) -> None:
+def test_every_matched_story_reached_each_of_its_readers_exactly_once(ran: Ran) -> None:
     slugs_by_topic = {  # topics were imported in their file's order
         "ada@example.org": set().union(*ran.topics_of.values()),
         "ben@example.org": {"opioid-tolerance", "mtor"},
         "chen@example.org": {"opioid-tolerance", "mtor"},
     }
-    title_of = {article.id: article.title for article in ran.articles}
     for email, topics in slugs_by_topic.items():
         sent = Counter(
-            title_of[number]
+            ran.story_of[number]
             for delivery in ran.deliveries
             if delivery.message.recipient == email
             for number in ran.items[delivery.id]
         )
-        twice = {title for title, count in sent.items() if count > 1}
-        wanted = {title for title, slugs in ran.topics_of.items() if slugs & topics}
+        twice = {story for story, count in sent.items() if count > 1}
+        wanted = [a for a in ran.articles if ran.topics_of.get(a.title, set()) & topics]
 
         assert twice == set(), email
-        assert sent.keys() <= wanted, email
+        assert sent.keys() <= {ran.story_of[a.id] for a in wanted}, email
         last = max(d.queued_at for d in ran.deliveries if d.message.recipient == email)
-        before_last = {a.title for a in ran.articles if a.stored_at is not None and a.stored_at < last}
-        assert wanted & before_last <= sent.keys(), email
+        before_last = {ran.story_of[a.id] for a in wanted if a.stored_at is not None and a.stored_at < last}
+        assert before_last <= sent.keys(), email
+
+
+def test_one_release_under_two_titles_is_one_card(ran: Ran) -> None:
+    titles = (
+        "Copper sink traps cut MRSA infections on hospital wards by a third",
+        "How a bend of copper pipe keeps resistant bacteria at bay",
+    )
+    one, other = (next(article for article in ran.articles if article.title == title) for title in titles)
+
+    assert ran.story_of[one.id] == ran.story_of[other.id]
+    assert sum(title in _plain(mail) for mail in ran.mails for title in titles) == 1
+    assert sum("Also covered by: Sample" in _plain(mail) for mail in ran.mails) >= 1
+
+
+def test_a_paper_and_its_news_are_one_card_that_names_who_else_covered_it(ran: Ran) -> None:
+    titles = (
+        "Weekly opioid holidays in cancer pain: the HOLD randomised trial",
+        "Short drug holidays slow morphine tolerance in people with cancer pain",
+    )
+    for email in ("ada@example.org", "ben@example.org", "chen@example.org"):
+        mails = [_plain(mail) for mail in ran.mails if email in str(mail["To"])]
+        holding = [text for text in mails if any(title in text for title in titles)]
+
+        assert len(holding) == 1, email
+        assert sum(f" {title} " in holding[0] for title in titles) == 1, email
+        assert "Also covered by:" in holding[0], email
+
+
+def test_a_retraction_stands_first_in_the_next_digest_of_whoever_was_sent_the_paper(ran: Ran) -> None:
+    retracted = "Nocturnal gabapentin prevents opioid-induced hyperalgesia after spinal surgery"
+    for email in ("ada@example.org", "ben@example.org", "chen@example.org"):
+        mails = [mail for mail in ran.mails if email in str(mail["To"])]
+        warned = [mail for mail in mails if "1 retraction" in mail["Subject"]]
+
+        assert len(warned) == 1, email
+        text = _plain(warned[0])
+        box = text[text.index("Safety: notices about what you were sent") :]
+        assert box.index(f"Retracted: {retracted}") < box.index("1. "), email
+        assert "https://doi.org/10.5555/jsm.26.0518.ret" in box
+        assert "Retracted:</b> <a" in _html(warned[0])
+    assert ran.said["retractions_told"] == 3
