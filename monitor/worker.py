@@ -54,8 +54,9 @@ class Heartbeat:
             )
 
     def silent(self) -> list[str]:
-        now = self._monitor.now()
-        return [name for name, limit in self._limits.items() if now - self._well[name] > limit]
+        now, at_work = self._monitor.now(), self._monitor.at_work()
+        late = [name for name, limit in self._limits.items() if now - self._well[name] > limit]
+        return [name for name in late if name not in at_work]
 
     def start(self) -> None:
         self._scheduler.start()

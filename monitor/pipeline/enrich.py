@@ -61,6 +61,10 @@ class Enrichment:
     async def claim(self, limit: int) -> list[EnrichTask]:
         return await self.storage.papers.claim_due(self.now(), limit, self.lease)
 
+    async def tidy(self) -> int:
+        """Forget what is no longer fresh: it would be asked for again anyway."""
+        return await self.storage.papers.prune(self.now() - self.fresh)
+
     async def complete(self, task: EnrichTask) -> None:
         """Look one article's paper up. Raises nothing; failures are recorded and tried again for half a day."""
         async with kept(lambda: self.storage.papers.renew(task, self.now() + self.lease), self.lease):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Generic, TypeVar
@@ -12,6 +13,7 @@ from typing import Generic, TypeVar
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+SIGN_OF_LIFE = 30.0  # seconds
 REFILL = 1.0  # seconds between two looks for more work while something slow is still running
 
 
@@ -27,16 +29,23 @@ class Lane(Generic[T]):
         self._width = width
         self._running: set[asyncio.Task[object]] = set()
         self._open = True
+        self._turned_at: float | None = None
 
     @property
     def running(self) -> int:
         return len(self._running)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it goes on: something runs, and the lane has looked after it a moment ago."""
+        return bool(self._running) and self._turned_at is not None and time.monotonic() - self._turned_at < SIGN_OF_LIFE
 
     async def run(self) -> int:
         """Work until nothing is due and nothing runs; the number of items done. One caller at a time."""
         done = 0
         while True:
             done += await self._fill()
+            self._turned_at = time.monotonic()
             if not self._running:
                 return done
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED, timeout=REFILL)

@@ -197,6 +197,8 @@ class Monitor:
             while await self.storage.upkeep.forget_bodies(before, BODIES_AT_ONCE) == BODIES_AT_ONCE:
                 pass
         await self.storage.stories.prune(self.now())
+        if self.enrichment:
+            await self.enrichment.tidy()
         await self.storage.tidy()
         if self.rules.retention_days:
             before = self.now() - timedelta(days=self.rules.retention_days)

@@ -287,3 +287,15 @@ async def test_trial_numbers_are_read_from_the_text_too(storage: Storage) -> Non
         await desk.work()
 
         assert (await desk.article()).trial_ids == ("ISRCTN12345678", "2020-001234-12")
+
+
+async def test_what_is_no_longer_fresh_is_forgotten(storage: Storage) -> None:
+    async with desk_of(storage, Indexes()) as desk:
+        await desk.store(**PAPER)
+        await desk.work()
+        early = await desk.enrichment.tidy()
+
+        desk.time[0] += timedelta(days=31)
+
+        assert (early, await desk.enrichment.tidy()) == (0, 2)  # by its DOI, and by its PMID
+        assert await storage.papers.known(DOI, PMID, NOW - timedelta(days=99)) is None

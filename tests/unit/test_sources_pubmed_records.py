@@ -251,3 +251,13 @@ def test_the_key_is_no_part_of_any_address() -> None:
     assert all(("api_key", "SECRET") in request.keys for request in requests)
     assert [request.delay for request in requests] == [pytest.approx(0.11)] * 2
     assert Access().pubmed_delay == pytest.approx(0.3667, abs=0.001)
+
+
+def test_an_error_that_pubmed_names_is_not_put_down_to_single_records() -> None:
+    server = FakePubMed({date(2026, 11, 20): list(range(1, 101))})
+    said = as_xml("<eFetchResult><ERROR>Search Backend failed</ERROR></eFetchResult>")
+    server.troubles = dict.fromkeys(range(1, 500), said)
+
+    with pytest.raises(ParseError, match="PubMed says: Search Backend failed"):
+        driven(harvest_pubmed(SOURCE, Access(chunk=50), NOW), server.answer)
+    assert server.fetches == 1

@@ -44,6 +44,7 @@ BASE = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils/"
 MOST = 9_999
 LATE_DAYS = 2  # PubMed dates by the day, and by its own clock
 LONG_URL = 2_000
+SAYS = "PubMed says"
 MOST_UNREADABLE = 10  # records of one visit; more is no flaw of single records
 _DAY = timedelta(days=1)
 _LANGUAGES = {"eng": "en", "ger": "de", "fre": "fr", "spa": "es", "ita": "it", "por": "pt", "dut": "nl", "chi": "zh",
@@ -99,6 +100,8 @@ class _Visit:
         try:
             feed: Feed = yield self.fetch(search, begin, size)
         except ParseError as error:
+            if error.reason.startswith(SAYS):  # it is no record's fault
+                raise
             if size == 1:
                 self.unreadable += 1
                 if self.unreadable > MOST_UNREADABLE:
@@ -180,7 +183,7 @@ def read_search(body: bytes, *, url: str) -> Search:
     result = dig(answer, "esearchresult")
     error = text_at(result, "ERROR") or text_at(answer, "error") or text_at(answer, "ERROR")
     if error or not isinstance(result, dict) or not text_at(result, "count").isdigit():
-        raise ParseError(url, f"PubMed says: {clean(error)[:200]}" if error else "not the answer of a search")
+        raise ParseError(url, f"{SAYS}: {clean(error)[:200]}" if error else "not the answer of a search")
     return Search(
         count=number_at(result, "count"),
         environment=text_at(result, "webenv")[:500],
@@ -363,7 +366,7 @@ def _xml_error(text: str) -> str:
         return ""
     end = lowered.find("</error>", start)
     said = plain_line(text[start + 7 : end if end > 0 else start + 300], MAX_LINE)
-    return f"PubMed says: {said[:200]}"
+    return f"{SAYS}: {said[:200]}"
 
 
 def _without_declaration(text: str) -> str:
