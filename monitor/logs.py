@@ -51,5 +51,14 @@ def set_up(level: str, style: str) -> None:
     json_lines = style == "json" or (style == "auto" and not sys.stderr.isatty())
     handler.setFormatter(JsonLines() if json_lines else Lines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for chatty in ("apscheduler", "httpx", "aiosmtplib", "asyncio", "alembic", "trafilatura", "htmldate"):
+    for chatty in (
+        "apscheduler",
+        "procrastinate",
+        "httpx",
+        "aiosmtplib",
+        "asyncio",
+        "alembic",
+        "trafilatura",
+        "htmldate",
+    ):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))

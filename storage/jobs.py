@@ -32,8 +32,7 @@ log = logging.getLogger(__name__)
 SCHEMA = "engine"
 QUEUE = "work"
 VISIT, SEND, PAPERS = "visit", "send", "papers"
-BEAT = 5.0  # seconds between two signs of life of a worker
-DEAD = 20.0  # seconds without one after which its jobs are another's
+DEAD = 20.0  # seconds without a sign of life of a worker after which its jobs are another's; it gives four in that time
 MOST_TRIES = 5  # of a job whose worker died: the job may be what killed it
 REST = timedelta(hours=1)  # a server whose job was given up is left alone for so long
 LOOK = 20  # due rows looked at for each free place: many of one server make one job
@@ -237,7 +236,7 @@ class GivenUp:
 class Queue:
     """The workers' side: `async with Queue(url) as queue: await queue.work({"visit": visit, …}, concurrency=20)`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, dead: float = DEAD) -> None:
         _require()
         from procrastinate import App, PsycopgConnector
 
@@ -246,6 +245,7 @@ class Queue:
             conninfo=plain, kwargs={"options": f"-c search_path={SCHEMA}"}, min_size=1, max_size=4, timeout=10
         )
         self._app: App = App(connector=connector)
+        self._dead = dead
         self._done: dict[int, float] = {}  # jobs whose work is done, and when: they should be leaving the queue
 
     async def __aenter__(self) -> Queue:
@@ -272,8 +272,8 @@ class Queue:
                         shutdown_graceful_timeout=drain,
                         delete_jobs="successful",
                         install_signal_handlers=False,
-                        update_heartbeat_interval=BEAT,
-                        stalled_worker_timeout=DEAD,
+                        update_heartbeat_interval=self._dead / 4,
+                        stalled_worker_timeout=self._dead,
                     )
                     log.warning("worker stopped, starting again")
                 except Exception as error:  # the boundary: whatever the queue's connection does, we begin again
@@ -289,7 +289,7 @@ class Queue:
         given_up = []
         with _as_ours():
             manager = self._app.job_manager
-            for job in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=DEAD):
+            for job in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=self._dead):
                 with contextlib.suppress(_gone()):  # another took care of it just now
                     if job.attempts + 1 < MOST_TRIES:
                         await manager.retry_job(job, retry_at=datetime.now(UTC) - timedelta(days=1))

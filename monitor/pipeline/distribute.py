@@ -54,10 +54,10 @@ class Leader:
     async def lead(self) -> bool:
         """Take the lead if it is free, or keep it."""
         asked = steady()
-        led = self.leadership() is not None
+        before = self._epoch
         self._epoch = await self._storage.leases.acquire(self._name, self.holder, self._monitor.now(), self._ttl)
         self._until = asked + self._ttl.total_seconds()
-        if led != (self._epoch is not None):
+        if self._epoch != before:
             log.info("leads=%s epoch=%s", self._epoch is not None, self._epoch)
         return self._epoch is not None
 
