@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from monitor.errors import ParseError
 from monitor.parse.charset import decode
@@ -36,7 +36,7 @@ def find_feeds(html: bytes, *, url: str) -> tuple[FeedLink, ...]:
         page = read_page(html, url=url)
     except ParseError:
         return ()
-    base = urljoin(url, next((b.get("href", "") for b in page.tree.iter("base")), ""))
+    base = resolved(next((b.get("href") or "" for b in page.tree.iter("base")), ""), url) or url
     found: dict[str, FeedLink] = {}
     for link in page.tree.iter("link"):
         rel = (link.get("rel") or "").lower().split()
