@@ -138,7 +138,7 @@ def _fill(db: sa.Connection, path: Path, tools: Tools) -> int:
 
         try:
             _read(path, tools, copy)
-        except psycopg.DataError as error:
+        except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
             raise StorageError(f"{path} holds rows that do not fit: {error}") from error
     return sum(counts(db).values())
 
