@@ -72,8 +72,8 @@ def report(outcome: Outcome) -> None:
         ["reader", "state", "digests"], [(who, state, n) for (who, state), n in sorted(states.items())], title="\nMail"
     )
     say(
-        f"\n{outcome.merged} studies that several sources covered are one card each; {outcome.retractions} readers were told"
-        " of the retraction of a paper that they had been sent."
+        f"\n{outcome.merged} studies that several sources covered are one card each; {outcome.retractions} readers were"
+        " told of the retraction of a paper that they had been sent."
     )
     table(["since", "notice"], [(when(n.raised_at), n.text) for n in outcome.notices], title="\nWhat an admin is told")
     say(f"\nDone in {outcome.seconds:.0f} seconds. The digest: “{outcome.subject}”")

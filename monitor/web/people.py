@@ -112,7 +112,9 @@ async def send_test(request: Request, number: int, subscription: Annotated[int, 
     monitor, user = opened_of(request).monitor, user_of(request)
     reader = await monitor.storage.readers.get_by_id(number)
     wanted = own(subscription, await monitor.storage.readers.subscriptions(number))
-    to_me = replace(reader, email=user.email, token_epoch=-1)  # an epoch that nobody has: the links open nothing
+    to_me = replace(
+        reader, email=user.email, name=user.name, token_epoch=-1
+    )  # an epoch that nobody has: the links open nothing
     _, message = await monitor.publisher.preview(to_me, wanted)
     await monitor.sender.mailer.send(as_test(message))
     await audit(request, f"sent a test of the digest of {reader.email}", "", user.email)
@@ -127,9 +129,9 @@ def as_test(message: Message) -> Message:
     return replace(message, message_id=marked, subject=f"[TEST] {message.subject}", data=data, compact=b"")
 
 
-@router.get("/readers/{number}/preview/{subscription}")
+@router.post("/readers/{number}/preview/{subscription}")
 async def preview(request: Request, number: int, subscription: int) -> Response:
-    """The digest as it would go out now. Stores nothing."""
+    """The digest as it would go out now. No GET: composing brings stories up to date, and a GET changes nothing."""
     monitor = opened_of(request).monitor
     reader = await monitor.storage.readers.get_by_id(number)
     wanted = own(subscription, await monitor.storage.readers.subscriptions(number))

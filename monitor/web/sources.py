@@ -118,11 +118,12 @@ async def opml(request: Request) -> Response:
 async def import_opml(request: Request) -> Response:
     """Add every source of a list that is not here yet, switched off: each is looked at before it is polled."""
     monitor = opened_of(request).monitor
-    form = await request.form(max_files=1, max_fields=5)
-    given = form.get("file")
-    body = (
-        str(form.get("text", "")).encode() if given is None or isinstance(given, str) else await given.read(OPML_LIMIT)
-    )
+    async with request.form(max_files=1, max_fields=5) as form:
+        given = form.get("file")
+        if given is None or isinstance(given, str):
+            body = str(given or "").encode()
+        else:
+            body = await given.read(OPML_LIMIT)
     try:
         outlines = await monitor.ingest.sandbox.run(read_opml, body, url="OPML")
     except MonitorError as error:

@@ -69,7 +69,7 @@ class Draft:
         return replace(
             saved,
             name=self.name.strip()[:200] or saved.name,
-            query=self.query.replace("\r\n", "\n").strip(),
+            query=self.query.strip(),
             weights=_weights(self.weights),
             threshold=threshold,
             sources=_words(self.sources),
@@ -99,7 +99,7 @@ def _read(form: FormData, saved: Topic) -> Draft:
     kept = draft_of(saved)
     return Draft(
         name=text("name", kept.name),
-        query=text("query", kept.query, 25_000),
+        query=text("query", kept.query, 25_000).replace("\r\n", "\n"),  # as the browser counts its columns
         weights=text("weights", kept.weights, 20_000),
         threshold=text("threshold", kept.threshold),
         sources=text("sources", kept.sources),
