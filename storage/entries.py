@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -15,7 +14,6 @@ from storage import tables as t
 from storage.engine import chunks
 
 _e = t.entry.c
-_url_key = lru_cache(maxsize=16_384)(url_key)  # asked twice for a new entry, and again at each poll while it is listed
 
 
 class Mark(NamedTuple):
@@ -29,7 +27,7 @@ class Mark(NamedTuple):
 def mark_of(entry: Entry) -> Mark:
     title = " ".join(entry.title.casefold().split())
     if entry.url:
-        key = "u" + _url_key(entry.url)
+        key = "u" + url_key(entry.url)
     elif entry.guid:
         key = "g" + entry.guid
     else:

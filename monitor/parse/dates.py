@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 # Outside of these years it is a placeholder (0001) or a mistake (9999). The caller, who knows the time, may narrow it.
 EARLIEST_YEAR = 1900
@@ -86,6 +87,11 @@ _PATTERNS = tuple(
         r"(?P<day>\d{1,2})\.\s?(?P<month>\d{1,2})\.\s?(?P<year>\d{4})(?!\d)",
     )
 )
+# What nearly every feed uses, RFC 822 and RFC 3339: read at a tenth of the price, with the same result.
+_RFC_822 = re.compile(
+    r"(?:[A-Za-z]{3}, )?(\d{1,2}) ([A-Za-z]{3}) (\d{4}) (\d\d):(\d\d):(\d\d) ([A-Za-z]{1,5}|[+-]\d{4})$"
+)
+_RFC_3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d{1,9})?(Z|[+-]\d\d:?\d\d)$")
 # "Tue Nov 10 12:00:00 EST 2026": the year stands behind the clock, so it is moved before it is read.
 _ASCTIME = re.compile(r"([^\W\d]{3}\s+[^\W\d]{3}\s+\d{1,2})\s+([\d:]{5,8})(?:\s+([A-Z+\-\d]{1,6}))?\s+(\d{4})$")
 
@@ -97,6 +103,36 @@ def parse_date(text: str) -> datetime | None:
     no date (it would make this week's paper look like last January's).
     """
     text = " ".join(text[:100].split())
+    return _usual(text) or _any_other(text)
+
+
+def _usual(text: str) -> datetime | None:
+    """The instant in one of the two usual forms; None leaves it, and what is odd about these, to `_any_other`."""
+    if found := _RFC_822.match(text):
+        day, name, year, hour, minute, second, zone = found.groups()
+        month = _MONTHS.get(name.lower(), 0)
+    elif found := _RFC_3339.match(text):
+        year, number, day, hour, minute, second, zone = found.groups()
+        month = int(number)
+    else:
+        return None
+    east = _zone(zone)
+    if east is None or not EARLIEST_YEAR <= int(year) <= LATEST_YEAR:
+        return None
+    try:
+        moment = datetime(int(year), month, int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+    except ValueError:
+        return None
+    return moment - east if east else moment
+
+
+@lru_cache(maxsize=256)
+def _zone(zone: str) -> timedelta | None:
+    """None for a word that is no zone we know: it may be half of the day (PM)."""
+    return timedelta(minutes=_offset(zone)) if zone[0] in "+-" or zone.lower() in _ZONES else None
+
+
+def _any_other(text: str) -> datetime | None:
     if moved := _ASCTIME.match(text):
         text = f"{moved[1]}, {moved[4]} {moved[2]} {moved[3] or ''}"
     for pattern in _PATTERNS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -65,7 +66,7 @@ _WANTED = frozenset(
 )
 _OWN_DOI = re.compile(r"(?:doi:\s*|info:doi/|https?://(?:dx\.)?doi\.org/)?\s*10\.\d{4,9}/", re.IGNORECASE)
 _PMID = re.compile(r"(?:pmid:\s*|info:pmid/|https?://(?:www\.)?pubmed\.ncbi\.nlm\.nih\.gov/)(\d{1,9})\b", re.IGNORECASE)
-_WITH_HOST = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.-]{0,252}(?:[/?#]|$)")
+_WITH_HOST = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.-]{0,252}(?::[1-5]?[0-9]{1,4})?(?:[/?#]|$)")
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _ABOUT = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}about"
 
@@ -140,6 +141,9 @@ def raw_text(element: etree._Element) -> str:
 
 def text_line(element: etree._Element, limit: int = MAX_LINE) -> str:
     """An element's text as one line, markup gone. Atom's `type="text"` is no markup, so only its entities are read."""
+    text = element.text or ""
+    if len(text) <= limit and "<" not in text and "&" not in text and not (len(element) or element.keys()):
+        return clean(text)  # as nearly all are: there is nothing to read in it
     if element.get("type", "html") in ("text", "text/plain") and not len(element):
         return clean(unescape(element.text or ""))[:limit]
     return plain_line(raw_text(element), limit)
@@ -207,7 +211,7 @@ def _first_date(values: Values, names: tuple[str, ...]) -> datetime | None:
 
 def _link(item: etree._Element, values: Values, feed_url: str, guid: str) -> str:
     """Where the article is: FeedBurner's original, the alternate link, else an id that is an address."""
-    for link in _link_candidates(item, values, guid):
+    for link in filter(None, _link_candidates(item, values, guid)):
         absolute = link[:8].lower().startswith(("http://", "https://"))
         if url := resolved(link, feed_url if absolute else _base(item, feed_url)):
             return url
@@ -223,20 +227,22 @@ def _base(item: etree._Element, feed_url: str) -> str:
     return base if base.lower().startswith(("http://", "https://")) else feed_url
 
 
-def _link_candidates(item: etree._Element, values: Values, guid: str) -> list[str]:
-    links = [clean(element.text or "") for element in values.get("feedburner:origlink", ())]
+def _link_candidates(item: etree._Element, values: Values, guid: str) -> Iterator[str]:
+    for element in values.get("feedburner:origlink", ()):
+        yield clean(element.text or "")
     alternates = [
         element for element in (*values.get("link", ()), *values.get("atom:link", ()))
         if element.get("rel", "alternate") == "alternate"
     ]  # fmt: skip
-    alternates.sort(key=lambda element: "html" not in element.get("type", "html"))
-    links += [clean(element.get("href") or element.text or "") for element in alternates]
+    if len(alternates) > 1:
+        alternates.sort(key=lambda element: "html" not in element.get("type", "html"))
+    for element in alternates:
+        yield clean(element.get("href") or element.text or "")
     guids = values.get("guid", ())
-    if guid and not (guids and guids[0].get("isPermaLink", "true").strip().lower() == "false"):
-        links.append(guid if guid.lower().startswith(("http://", "https://")) else "")
+    if not (guids and guids[0].get("isPermaLink", "true").strip().lower() == "false"):
+        yield guid if guid.lower().startswith(("http://", "https://")) else ""
     about = item.get(_ABOUT, "")
-    links.append(about if about.lower().startswith(("http://", "https://")) else "")
-    return [link for link in links if link]
+    yield about if about.lower().startswith(("http://", "https://")) else ""
 
 
 def _doi(ids: list[str], source: str, guid: str, url: str) -> str:
