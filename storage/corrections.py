@@ -61,7 +61,10 @@ class Corrections(Repository):
     def due_at_once(self, db: sa.Connection) -> builtins.list[tuple[Subscriber, Subscription]]:
         """Who wants notices at once and has one waiting; of several subscriptions the oldest."""
         u, n = t.subscriber.c, t.subscription.c
-        waiting = _waiting().subquery()
+        wishing = sa.select(n.subscriber_id).where(n.safety_at_once, n.active)
+        if db.scalar(wishing.limit(1)) is None:
+            return []
+        waiting = _waiting(_g.subscriber_id.in_(wishing)).subquery()
         query = (
             t.subscription.select()
             .join(t.subscriber, u.id == n.subscriber_id)
@@ -140,7 +143,7 @@ def _dois_of(db: sa.Connection, pmids: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _waiting() -> sa.CompoundSelect[tuple[int, int, int, int]]:
+def _waiting(whose: sa.ColumnElement[bool]) -> sa.CompoundSelect[tuple[int, int, int, int]]:
     """(subscriber, correction, article as sent, delivery) of all that is still to be told: the paper was sent itself,
     or stands in a story that was.
     """
@@ -155,15 +158,15 @@ def _waiting() -> sa.CompoundSelect[tuple[int, int, int, int]]:
             .join(member, member.c.article_id == _a.id)
             .join(t.ledger, _g.story_id == member.c.story_id)
             .join(t.delivery, _d.id == _g.delivery_id)
-            .where(_g.kind == "new", _d.state.not_in(_GONE), sa.not_(told))
+            .where(_g.kind == "new", whose, _d.state.not_in(_GONE), sa.not_(told))
         )
         parts.append(query)
     return sa.union(*parts)
 
 
 def _untold(db: sa.Connection, subscriber_id: int) -> list[SafetyItem]:
-    waiting = _waiting().subquery()
-    query = sa.select(waiting).where(waiting.c.subscriber_id == subscriber_id).order_by(waiting.c.correction_id)
+    waiting = _waiting(_g.subscriber_id == subscriber_id).subquery()
+    query = sa.select(waiting).order_by(waiting.c.correction_id)
     found = {row.correction_id: row for row in db.execute(query)}
     if not found:
         return []

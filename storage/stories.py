@@ -15,7 +15,7 @@ from typing import cast
 import sqlalchemy as sa
 
 from monitor.errors import NotFound, StorageError
-from monitor.identity import normal_doi
+from monitor.identity import normal_doi, normal_title
 from monitor.model import Article, Correction
 from monitor.story.corrections import corrections_in
 from monitor.story.evidence import Evidence, evidence, name, same_authors, stage, vouches
@@ -47,15 +47,13 @@ class Stories(Repository):
     async def settle(self, now: datetime) -> int:
         """Give every article that waits for it its story; how many. Safe to call from any number of processes."""
         total = 0
-        while done := await self.settle_batch(now):
-            total += done
+        while await self.waiting():
+            total += await self.settle_batch(now)
         return total
 
     @writes
     def settle_batch(self, db: sa.Connection, now: datetime, limit: int = BATCH) -> int:
         """Up to `limit` of them, first come first; 0: none waits."""
-        if db.scalar(sa.select(t.story_due.c.article_id).limit(1)) is None:
-            return 0
         _lock(db)
         due = sa.select(t.story_due.c.article_id).order_by(t.story_due.c.article_id).limit(limit)
         ids = list(db.scalars(due.with_for_update()))
@@ -309,7 +307,7 @@ def _noticed(db: sa.Connection, articles: Iterable[Article]) -> list[Correction]
 
 
 def _by_title(db: sa.Connection, title: str) -> Article | None:
-    number = db.scalar(sa.select(_n.article_id).where(_n.name == name("work", title)))
+    number = db.scalar(sa.select(_n.article_id).where(_n.name == name("work", normal_title(title))))
     return next(iter(_articles(db, [number])), None) if number is not None else None
 
 

@@ -161,7 +161,7 @@ _HEAD = (
     r"|corrigendum|corrections?|author correction|publisher correction"
 )
 _PREFIXED = re.compile(
-    rf"(?:notice of (?P<of>{_HEAD})|(?P<kind>{_HEAD})(?: notice)?)"
+    rf"(?:notice of (?P<of>{_HEAD})|(?P<kind>{_HEAD})(?: notice| article)?)"
     r"(?P<mark>\s*[:\]–—]\s*|\s+-\s+| (?:to|for|of)[:\s]\s*)",
     re.IGNORECASE,
 )
