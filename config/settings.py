@@ -115,7 +115,9 @@ class ScholarlySettings(Section):
     openalex_key: SecretStr = setting(
         SecretStr(""), "OpenAlex API key; without one it is not asked. Better: MONITOR_SCHOLARLY__OPENALEX_KEY_FILE."
     )
-    first_days: int = setting(30, "Days that the first visit to a saved search looks back.", ge=1, le=3650)
+    first_days: int = setting(
+        14, "Days that the first visit to an index looks back: two weekly digests.", ge=1, le=3650
+    )
     chunk: int = setting(
         200, "Records asked for at once: a broken answer costs one chunk. PubMed advises 200.", ge=1, le=1000
     )
@@ -145,9 +147,7 @@ class RetractionSettings(Section):
 
     watch: bool = setting(True, "Ask Crossref (scholarly.crossref_url) about every paper that was mailed.")
     every_days: int = setting(7, "Days until the same paper is asked about again.", ge=1, le=365)
-    at_once: int = setting(
-        500, "Papers asked about in one round of ten minutes; 20 share a request.", ge=20, le=10_000
-    )
+    at_once: int = setting(500, "Papers asked about in one round of ten minutes; 20 share a request.", ge=20, le=10_000)
     list_url: str = setting(
         "", "Address of the Retraction Watch CSV. Empty: it is not fetched, `monitor retractions import` takes a file."
     )

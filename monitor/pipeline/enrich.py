@@ -88,7 +88,8 @@ class Enrichment:
         """
         known = await self.storage.papers.known(article.doi, article.pmid, self.now() - self.fresh)
         paper = known or Paper(doi=normal_doi(article.doi), pmid=article.pmid, found=False)
-        if again and not paper.mesh:
+        paper = replace(paper, asked=tuple(dict.fromkeys((*paper.asked, *said_already(article)))))
+        if again and not (paper.mesh or article.mesh or _is_open_preprint(article)):
             paper = replace(paper, asked=tuple(name for name in paper.asked if name != "pubmed"))
         trouble: FetchError | ParseError | None = None
         for name, ask in self._indexes(paper):
@@ -164,7 +165,8 @@ class Enrichment:
         return None if same else self.matcher.match(article)
 
     def _worth_another_look(self, task: EnrichTask, article: Article) -> bool:
-        return bool(self.again) and not article.mesh and task.attempts < MOST_LOOKS
+        wanted = not (article.mesh or _is_open_preprint(article))
+        return bool(self.again) and wanted and task.attempts < MOST_LOOKS
 
     async def _failed(self, task: EnrichTask, error: Exception) -> None:
         if not isinstance(error, MonitorError):
@@ -199,6 +201,20 @@ def completed(article: Article, paper: Paper) -> Article:
         published=article.published or paper.published,
         summary=article.summary or paper.abstract,
     )
+
+
+def said_already(article: Article) -> tuple[str, ...]:
+    """The indexes that could add nothing to what the article's own source said of it: its records come from there."""
+    if _is_open_preprint(article):
+        return ("pubmed", "crossref", "unpaywall", "openalex")
+    if not article.publication_types:
+        return ()
+    whole = article.authors and article.journal and article.summary
+    return (*(["pubmed"] if article.pmid else []), *(["crossref"] if whole else []))
+
+
+def _is_open_preprint(article: Article) -> bool:
+    return "Preprint" in article.publication_types and bool(article.open_access_url)
 
 
 def is_the_paper(article: Article) -> bool:

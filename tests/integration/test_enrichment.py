@@ -299,3 +299,27 @@ async def test_what_is_no_longer_fresh_is_forgotten(storage: Storage) -> None:
 
         assert (early, await desk.enrichment.tidy()) == (0, 2)  # by its DOI, and by its PMID
         assert await storage.papers.known(DOI, PMID, NOW - timedelta(days=99)) is None
+
+
+async def test_a_preprint_that_its_server_described_is_not_looked_up(storage: Storage) -> None:
+    async with desk_of(storage, Indexes()) as desk:
+        await desk.store(**PAPER, publication_types=("Preprint",), open_access_url="https://www.medrxiv.org/x")
+
+        await desk.work()
+
+        assert desk.asked() == []
+        assert await storage.papers.waiting() == 0
+
+
+async def test_a_record_of_pubmed_asks_for_what_pubmed_does_not_know_and_later_for_its_terms(storage: Storage) -> None:
+    known = {"authors": ("A",), "journal": "J", "summary": "S.", "pmid": PMID, "publication_types": ("Review",)}
+    async with desk_of(storage, Indexes()) as desk:
+        await desk.store(**{**PAPER, **known})
+        await desk.work()
+        first = desk.asked()
+
+        desk.time[0] += timedelta(days=6)
+        await desk.work()
+
+        assert first == ["unpaywall"]
+        assert (await desk.article()).mesh == ("Pruritus",)
