@@ -28,7 +28,7 @@ from storage.outbox import hold_all
 from storage.upkeep import index_problem
 
 SQLITE_MAGIC, DUMP_MAGIC = b"SQLite format 3\x00", b"PGDMP"
-_OWN_NAME = re.compile(r"monitor-\d{8}T\d{6}Z\.(db|dump)")
+_OWN_NAME = re.compile(r"monitor-\d{8}T\d{6}\.\d{3}Z\.(db|dump)")
 _INTERNAL = frozenset({"sqlite_sequence", "sqlite_stat1", "sqlite_stat4"})
 _WAIT = 2.0  # seconds for another program to let go of the file
 
@@ -53,7 +53,9 @@ class Restored:
 
 
 def backup_name(url: str, now: datetime) -> str:
-    return f"monitor-{now:%Y%m%dT%H%M%SZ}." + ("db" if _is_sqlite(url) else "dump")
+    """Names sort by time."""
+    ending = "db" if _is_sqlite(url) else "dump"
+    return f"monitor-{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z.{ending}"
 
 
 def backup(url: str, target: Path, *, quick: bool = False, postgres_bin: str = "") -> Backup:
@@ -294,7 +296,7 @@ def _nobody_in(database: Path) -> Iterator[bool]:
 
 def _set_aside(database: Path, now: datetime, *, is_whole: bool) -> Path | None:
     """Keep what was there: a second name for it, so that at no moment there is no database."""
-    if not database.exists():
+    if not database.exists() or not database.stat().st_size:
         return None
     aside = database.with_name(f"{database.name}.before-{now:%Y%m%dT%H%M%SZ}")
     with suppress(FileExistsError):

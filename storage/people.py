@@ -90,7 +90,7 @@ def _of_user(db: sa.Connection, table: sa.Table, user: rows.Row | None) -> list[
 
 
 def _subscriptions(db: sa.Connection, reader_id: int) -> list[Facts]:
-    slugs = dict(db.execute(sa.select(t.topic.c.id, t.topic.c.slug)).tuples().all())
+    slugs = {row.id: row.slug for row in db.execute(sa.select(t.topic.c.id, t.topic.c.slug))}
     found = db.execute(t.subscription.select().where(t.subscription.c.subscriber_id == reader_id))
     return [
         {**_facts(row), "topics": [slugs.get(number, "?") for number in rows.to_subscription(row).topic_ids]}
