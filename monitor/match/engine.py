@@ -69,7 +69,7 @@ class Needle:
         self.uses = 0
         self.single: tuple[Symbol, ...] = ()
         self.phrases: tuple[Phrase, ...] = ()
-        self.topics: list[Slot] = []
+        self.topics: tuple[Slot, ...] = ()
 
 
 Key = tuple[str, bool, bool]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
 from monitor.errors import Problem, QueryError
 from monitor.match.engine import Engine, Needle
 from monitor.match.made import make_match
 from monitor.match.particulars import language_holds
-from monitor.match.plan import Plan, open_part, plan
+from monitor.match.plan import Plan, open_part, plan, rests_on_cover
 from monitor.match.query import parse_query
 from monitor.match.reading import Finds, Reading
 from monitor.model import Article, Match, Query, Topic
@@ -18,11 +18,13 @@ _topic_id = attrgetter("topic_id")
 
 
 class Slot:
-    """A topic made ready. `sure`: where a needle of its cover is found it holds, without being asked."""
+    """A topic made ready. `sure`: where a needle of its cover is found it holds, without being asked. `plain`: what is
+    found of its cover is all that makes it hold.
+    """
 
     __slots__ = (
-        "cover", "languages", "open", "plan", "revision_id", "scoped", "sources", "sure", "threshold", "topic_id",
-        "weights",
+        "cover", "languages", "open", "plain", "plan", "revision_id", "scoped", "sources", "sure", "threshold",
+        "topic_id", "weights",
     )  # fmt: skip
 
     def __init__(self, topic: Topic, root: Plan | None, weights: tuple[tuple[Plan, float], ...]) -> None:
@@ -37,6 +39,7 @@ class Slot:
         self.scoped = bool(self.sources or self.languages or weights)
         self.open = open_part(root) if root is not None and root.cover() is not None else root
         self.sure = not self.scoped and self.open is None
+        self.plain = not weights and root is not None and rests_on_cover(root)
 
     def _cover(self) -> tuple[Needle, ...] | None:
         found = self.plan.cover() if self.plan is not None else None
@@ -74,7 +77,11 @@ class Slot:
     def parts(self) -> list[Plan]:
         return [*([self.plan] if self.plan is not None else []), *(part for part, _ in self.weights)]
 
-    def match(self, reading: Reading) -> Match:
+    def match(self, reading: Reading, covered: Sequence[Needle] = ()) -> Match:
+        """`covered` are the needles of its cover that were found, if that is known: most matches rest on one."""
+        if len(covered) == 1 and self.plain:
+            score, spans = reading.alone(covered[0])
+            return make_match(self.topic_id, self.revision_id, reading.article.id, round(score, 6), spans)
         found: Finds = []
         score = self.plan.tell(reading, found) if self.plan is not None else 0.0
         for part, weight in self.weights:
@@ -120,7 +127,7 @@ class Matcher:
             self._always[topic.id] = slot
         else:
             for needle in slot.cover:
-                needle.topics.append(slot)
+                needle.topics += (slot,)
 
     def remove(self, topic_id: int) -> None:
         """Forget a topic; one that is not held is no error."""
@@ -129,7 +136,7 @@ class Matcher:
             return
         self._always.pop(topic_id, None)
         for needle in slot.cover or ():
-            needle.topics.remove(slot)
+            needle.topics = tuple(other for other in needle.topics if other is not slot)
         for part in slot.parts():
             for needle in part.needles():
                 self._engine.release(needle)
@@ -137,13 +144,16 @@ class Matcher:
     def match(self, article: Article) -> list[Match]:
         """The matches of `article`, in the order of topic ids; spans count code points of the original."""
         reading = self.read(article)
-        asked = set(self._always.values())
+        asked: dict[Slot, list[Needle]] = {slot: [] for slot in self._always.values()}
         for needle in reading.hits:
-            if needle.topics:
-                asked.update(needle.topics)
+            for slot in needle.topics:
+                if slot in asked:
+                    asked[slot].append(needle)
+                else:
+                    asked[slot] = [needle]
         found = [slot for slot in asked if slot.sure or slot.holds_if_covered(reading)]
         found.sort(key=_topic_id)
-        return [slot.match(reading) for slot in found]
+        return [slot.match(reading, asked[slot]) for slot in found]
 
     def read(self, article: Article) -> Reading:
         """`article` with every place of every term."""

@@ -288,6 +288,13 @@ def open_part(plan: Plan) -> Plan | None:
     return plan
 
 
+def rests_on_cover(plan: Plan) -> bool:
+    """No needle but those of its cover adds to its score or is shown."""
+    if type(plan) is All:
+        return len(plan.wanted) == 1 and _is_alternatives(plan.wanted[0])
+    return _is_alternatives(plan)
+
+
 def _is_alternatives(plan: Plan) -> bool:
     """Any needle of its cover makes it hold."""
     return type(plan) is Anywhere or (type(plan) is Any and not plan.others)
@@ -301,7 +308,7 @@ def plan(query: Query, engine: Engine) -> Plan:
         needle = engine.acquire(query)
         return InField(needle, in_title=query.field == "title") if query.field else Anywhere(needle)
     if isinstance(query, Or):
-        return Any([plan(part, engine) for part in query.parts])
+        return Any([plan(part, engine) for part in dict.fromkeys(query.parts)])
     if isinstance(query, Near):
         return Close([plan(part, engine) for part in query.parts], query.distance)
     if isinstance(query, AtLeast):

@@ -34,7 +34,7 @@ class Reading:
     """Title and text as one row of tokens with a barrier between. `title_end` is the first place behind the title."""
 
     __slots__ = (
-        "_spans", "_tight", "article", "body", "hits", "title", "title_end", "tokens", "told", "where",
+        "_alone", "_spans", "_tight", "article", "body", "hits", "title", "title_end", "tokens", "told", "where",
     )  # fmt: skip
 
     def __init__(self, article: Article) -> None:
@@ -45,6 +45,7 @@ class Reading:
         self.tokens = [*self.title.tokens, BARRIER, *self.body.tokens]
         self.hits: dict[Needle, list[int]] = {}
         self.told: dict[Needle, Told] = {}
+        self._alone: dict[Needle, tuple[float, tuple[Span, ...]]] = {}
         self._spans: dict[Find, Span] = {}
         self._tight: dict[int, bool] = {}
 
@@ -87,6 +88,14 @@ class Reading:
         hits = self.hits.get(needle, ())
         told = self.told[needle] = self.weigh(needle, hits), [(hit, needle.text) for hit in hits]
         return told
+
+    def alone(self, needle: Needle) -> tuple[float, tuple[Span, ...]]:
+        """Score and spans of whatever matches by this one term."""
+        found = self._alone.get(needle)
+        if found is None:
+            weight, finds = self.told.get(needle) or self.tell(needle)
+            found = self._alone[needle] = weight, self.spans(finds)
+        return found
 
     def weigh(self, needle: Needle, hits: Sequence[int]) -> float:
         """The lead counts three times, the title five times; a term's second mention adds less than its first."""
