@@ -33,6 +33,7 @@ FIRST_WORD_BYTES = 33  # it shares its line with the name of the header
 
 Headers = Sequence[tuple[str, "str | Address"]]
 
+_CHANNEL = "channel:"
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")  # atoms and blanks: needs no quotes
 
@@ -43,7 +44,12 @@ def header_text(text: str, limit: int = SUBJECT_CHARS) -> str:
 
 
 def address(name: str, email: str) -> Address:
-    """`name` <`email`>; raises MailError where `email` cannot stand in a header."""
+    """`name` <`email`>; raises MailError where `email` cannot stand in a header.
+
+    A channel ("channel:lab") is no mailbox, but its message has a To header like any other (RFC 2606, .invalid).
+    """
+    if email.startswith(_CHANNEL):
+        email = f"{email.removeprefix(_CHANNEL)}@channel.invalid"
     local, at, domain = email.strip().rpartition("@")
     try:
         ascii_domain = domain.encode("idna").decode("ascii")

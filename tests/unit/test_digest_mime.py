@@ -190,3 +190,7 @@ def test_the_address_change_goes_to_the_new_address():
 
 def test_tidy_is_what_stands_between_titles_and_headers():
     assert tidy("a\r\nb") == "a b"
+
+
+def test_a_channel_has_a_to_header_that_no_mail_can_reach() -> None:
+    assert str(mime.address("", "channel:lab")) == "lab@channel.invalid"
