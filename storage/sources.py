@@ -23,8 +23,12 @@ _FIRST_RUN = "first_run"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """What a visit taught about a source; None leaves a value as it is."""
+    """What a visit taught about a source; None leaves a value as it is.
 
+    `brought`: it showed something that it had not shown before, new article or not (two sources may bring the same).
+    """
+
+    brought: bool = False
     since: datetime | None = None
     gap: timedelta | None = None
     pace: timedelta | None = None
@@ -135,7 +139,7 @@ class Sources(Repository):
             values["moves"] = moves
         if new_url is not None:
             values |= {"url": new_url, "moves": 0}
-        if poll.new:
+        if poll.new or (learned is not None and learned.brought):
             values["last_new_at"] = poll.at
         if learned is not None:
             told = {"since": learned.since, "gap_seconds": rows.seconds_of(learned.gap)}

@@ -30,7 +30,7 @@ class Health:
         closed = await self.storage.notices.close_all(f"source:{source.slug}", (*_TROUBLES, *brought), now)
         over = [code for code in closed if code != "missed-window"]
         if over:
-            text = f"{source.name} is read again ({', '.join(over)} no more); it brought {new} new articles."
+            text = f"{source.name} is read again ({', '.join(over)} no more); it brought {new} new entries."
             await self._raise(source, "recovered", Level.INFO, text, now)
         if moved_to:
             text = f"{source.name} has moved for good from {source.url} to {moved_to}; the new address is now used."

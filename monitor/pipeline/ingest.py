@@ -226,9 +226,9 @@ class Ingest:
             validators=head.validators if head else None,
             moves=moves,
             new_url=moved,
-            learned=Learned(since=visit.since, gap=gap, pace=pace),
+            learned=Learned(brought=visit.unseen > 0, since=visit.since, gap=gap, pace=pace),
         )
-        await self._health.went_well(source, now, new=visit.new, missed=missed, pace=pace, moved_to=moved or "")
+        await self._health.went_well(source, now, new=visit.unseen, missed=missed, pace=pace, moved_to=moved or "")
         self.meter.visited(source.slug, poll.outcome, seconds)
         log.info("refreshed source=%s entries=%d new=%d seconds=%.2f", source.slug, visit.entries, visit.new, seconds)
         return poll

@@ -366,3 +366,18 @@ async def test_an_unchanged_sitemap_is_not_read_again(room: Room, server: IndexS
     first, second = await room.poll(), await room.poll()
 
     assert (first.new, second.outcome) == (1, "unchanged")
+
+
+async def test_a_source_whose_articles_another_brought_first_is_not_stale(
+    room: Room, server: IndexServer, site: Site
+) -> None:
+    await a_source(room, server)
+    await a_source(room, server, slug="other")
+    for day in range(0, 18, 3):
+        site.pages["/feed"] = a_feed(range(day, day + 10), room.time[0], timedelta(days=1))
+        await room.poll("other")
+        poll = await room.poll()
+        room.later(days=3)
+
+    assert poll.new == 0
+    assert await room.notices() == {}
