@@ -6,24 +6,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import threading
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
-from pgtemp import TempPostgres
+from publisher import Publisher
 from roles import Role, Roles, until
 from smtp_sink import SmtpSink
 
 import storage as store
 from monitor.model import Article, Cadence, Entry, Match, Source, Subscriber, Subscription, Topic
 from storage import Saved
-from storage import jobs as queue
 
 pytestmark = pytest.mark.postgres
 FEEDS = 12
@@ -31,59 +26,9 @@ READERS = 8
 LEASE = 5  # seconds
 
 
-class Publisher(ThreadingHTTPServer):
-    """Feeds that count their visits. Each visit takes `pause` seconds."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answer)
-        self.visits: Counter[str] = Counter()
-        self.pause = 0.02
-        self.lock = threading.Lock()
-
-    @property
-    def origin(self) -> str:
-        return f"127.0.0.1:{self.server_address[1]}"
-
-
-class _Answer(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        server: Any = self.server
-        with server.lock:
-            server.visits[self.path] += 1
-        threading.Event().wait(server.pause)
-        item = f"<item><title>News of {self.path}</title><link>https://news.example{self.path}/1</link></item>"
-        body = f'<rss version="2.0"><channel><title>F</title>{item}</channel></rss>'.encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/rss+xml")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
-def publisher() -> Iterator[Publisher]:
-    server = Publisher()
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join(10)
-
-
-@pytest.fixture
-def url(postgres: TempPostgres) -> str:
-    url = postgres.create(f"roles_{datetime.now(UTC).timestamp():.6f}".replace(".", "_"))
-    store.migrate(url)
-    queue.install(url)
-    return url
+def url(engine_url: str) -> str:
+    return engine_url
 
 
 async def fill(url: str, origin: str, *, readers: int = READERS) -> None:

@@ -1,0 +1,137 @@
+#!/usr/bin/env bash
+# Runs the image and both ways of docker-compose.yml on a real engine, and kills every container under load.
+#
+#   tests/containers/check.sh            all of it, some ten minutes; as root, for kill -9 is sent from outside
+#   tests/containers/check.sh default    only the image and the single container
+#   tests/containers/check.sh scale      only the scale profile
+#
+# Not part of `make test`: run it by hand before a release, or each night. Without an engine it says so and ends well.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+what=${1:-all}
+if ! docker info >/dev/null 2>&1 || ! docker compose version >/dev/null 2>&1; then
+  echo "SKIPPED: no container engine here (docker info, docker compose version)"
+  exit 0
+fi
+
+project=monitor-check
+port=${CHECK_PORT:-8765}
+base=http://127.0.0.1:$port
+work=$(mktemp -d)
+image=medical-news-monitor:latest
+export COMPOSE_PROJECT_NAME=$project WEB_PORT=$port SECRETS_DIR=$work/secrets
+export MONITOR_FETCH__CONTACT=check@example.org MONITOR_FETCH__ALLOW=$(seq -s, -f feeds%g:8099 0 11)
+failed=0
+
+end() {
+  COMPOSE_PROFILES=scale,dev docker compose down -v --remove-orphans >/dev/null 2>&1 || true
+  docker rm -f "$project-feeds" >/dev/null 2>&1 || true
+  rm -rf "$work"
+}
+trap end EXIT
+
+ok() { echo "ok      $*"; }
+wrong() { echo "WRONG   $*"; failed=1; }
+# check NAME COMMAND…: the command must succeed
+check() { local name=$1; shift; if "$@" >"$work/out" 2>&1; then ok "$name"; else wrong "$name: $(tail -n 3 "$work/out")"; fi; }
+# refuse NAME COMMAND…: the command must fail
+refuse() { local name=$1; shift; if "$@" >"$work/out" 2>&1; then wrong "$name"; else ok "$name"; fi; }
+# within SECONDS NAME COMMAND…: the command must succeed before that
+within() {
+  local seconds=$1 name=$2 start=$SECONDS; shift 2
+  until "$@" >"$work/out" 2>&1; do
+    if ((SECONDS - start > seconds)); then wrong "$name: not within $seconds s: $(tail -n 3 "$work/out")"; return; fi
+    sleep 0.5
+  done
+  ok "$name ($((SECONDS - start)) s)"
+}
+answers() { curl -fsS -m 5 "$base/readyz"; }
+healthy() { [[ $(docker inspect -f '{{.State.Health.Status}} {{.State.Running}}' "$1") == "healthy true" ]]; }
+pid() { docker inspect -f '{{.State.Pid}}' "$1"; }
+
+the_image() {
+  local run=(docker run --rm --read-only --cap-drop ALL --security-opt no-new-privileges --entrypoint sh "$image" -c)
+  check "builds" docker build -q -t "$image" .
+  check "runs as a number that is not root" test "$(docker inspect -f '{{.Config.User}}' "$image")" = 10001:10001
+  check "has a health check" test "$(docker inspect -f '{{len .Config.Healthcheck.Test}}' "$image")" -gt 1
+  check "has a title and a version" test -n "$(docker inspect -f '{{index .Config.Labels "org.opencontainers.image.version"}}' "$image")"
+  local tool
+  for tool in pip pip3 gcc cc make; do refuse "has no $tool" "${run[@]}" "command -v $tool"; done
+  refuse "keeps no pip in Python" "${run[@]}" "python -m pip --version"
+  check "keeps no cache" "${run[@]}" 'test -z "$(find / -xdev -path "*/.cache/*" -type f 2>/dev/null | head -n 1)"'
+  refuse "cannot write where its program is" "${run[@]}" "touch /opt/monitor/x"
+  check "tells its version" docker run --rm --read-only "$image" --version
+}
+
+the_default() {
+  echo "--- one container on SQLite"
+  check "starts" docker compose up -d --wait --wait-timeout 120
+  within 20 "the web answers" answers
+  local one=$project-monitor-1
+  check "its first process is an init" docker exec "$one" python -c 'assert b"init" in open("/proc/1/cmdline","rb").read()'
+  check "cannot write but to data and tmp" docker exec "$one" sh -c 'touch /data/x /tmp/x && ! touch /etc/x /opt/x'
+  within 60 "the first poll has run" docker exec "$one" python -c '
+import sqlite3; assert sqlite3.connect("file:/data/monitor.db?mode=ro", uri=True).execute("select count(*) from poll").fetchone()[0]'
+  kill -9 "$(pid "$one")"
+  sleep 1
+  within 40 "is back after kill -9" healthy "$one"
+  local start=$SECONDS
+  check "stops on SIGTERM" docker compose stop
+  check "stops well (exit code 0)" test "$(docker inspect -f '{{.State.ExitCode}}' "$one")" = 0
+  check "stops within 30 s" test $((SECONDS - start)) -le 30
+  check "goes" docker compose down -v
+}
+
+load() { docker compose exec -T web python - "$@" <tests/containers/load.py; }
+value() { load state | tr ' ' '\n' | sed -n "s/^$1=//p"; }
+settled() {
+  local line; line=$(load state); echo "$line"
+  [[ $line == *" pages=0 "* && $line == *" waiting=0 "* && $line == *" in_doubt=0 "* && $line == *" jobs=0"* ]]
+}
+arrived() { docker compose exec -T postbox python - check /data <tests/containers/load.py; }
+everything() { load again && sleep 5 && settled && arrived; }
+
+the_scale() {
+  echo "--- PostgreSQL, web, schedulers, workers"
+  scripts/make-secrets "$SECRETS_DIR" >/dev/null
+  export COMPOSE_PROFILES=scale,dev ALL_IN_ONE=0 SCHEDULERS=2 WORKERS=2
+  export MONITOR_SMTP__HOST=postbox MONITOR_SMTP__PORT=2525 MONITOR_SMTP__SECURITY=none
+  check "starts" docker compose up -d --wait --wait-timeout 240
+  within 20 "the web answers" answers
+  check "migrate has ended well" test "$(docker inspect -f '{{.State.ExitCode}}' "$project-migrate-1")" = 0
+  check "the single container is not there" test -z "$(docker ps -q -f "name=$project-monitor-")"
+  # shellcheck disable=SC2046 # one word for each option and name is what is wanted
+  docker run -d --name "$project-feeds" --network "${project}_default" $(seq -f "--network-alias feeds%g" 0 11) \
+    -v "$PWD/tests/containers/load.py:/load.py:ro" --entrypoint python "$image" /load.py serve >/dev/null
+  check "is filled" load fill
+
+  local one
+  for one in worker-1 scheduler-1 worker-2 scheduler-2 web-1 postgres-1; do
+    within 20 "load" load again
+    sleep 4
+    kill -9 "$(pid "$project-$one")"
+    sleep 1
+    within 40 "$one is back after kill -9 under load" healthy "$project-$one"
+  done
+  within 20 "load" load again
+  sleep 3
+  docker compose exec -T postgres pg_ctl stop -m immediate >/dev/null 2>&1 || true
+  sleep 1
+  within 40 "postgres is back after stop -m immediate" healthy "$project-postgres-1"
+  within 40 "the web answers" answers
+  within 240 "all articles have reached all readers" everything
+  check "nothing lost, nothing in two mails" arrived
+  arrived || true
+  load state
+  for one in web scheduler worker; do
+    local start=$SECONDS
+    check "$one stops" docker compose stop "$one"
+    check "$one stopped within 30 s" test $((SECONDS - start)) -le 30
+    check "$one stopped well" test "$(docker inspect -f '{{.State.ExitCode}}' "$project-$one-1")" = 0
+  done
+  check "goes" docker compose down -v
+}
+
+[[ $what == scale ]] || { the_image; the_default; }
+[[ $what == default ]] || the_scale
+((failed == 0)) && echo "all well" || { echo "something is WRONG"; exit 1; }
