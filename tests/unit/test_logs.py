@@ -49,3 +49,48 @@ def test_a_line_from_outside_stays_one_line_without_colours(text: str) -> None:
     assert len(plain.splitlines()) == 1
     assert "\x1b" not in plain
     assert parsed["event"] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("connect postgresql://ada:s3cret@db.example/news failed", "connect postgresql://…@db.example/news failed"),
+        ("smtp://ada:p@ss@mx.example", "smtp://…@mx.example"),
+        ("sent Authorization: Bearer abcdefgh.ijkl-mnop", "sent Authorization: Bearer …"),
+        ("GET https://news.example/setup/abcdefghijklmnopqrst123", "GET https://news.example/setup/…"),
+        ("GET https://news.example/a@b read", "GET https://news.example/a***@b read"),
+    ],
+)
+def test_logins_and_keys_in_addresses_and_headers_are_gone(text: str, expected: str) -> None:
+    assert redact(text) == expected
+
+
+def test_the_data_of_a_line_are_fields_of_their_own() -> None:
+    line = logging.LogRecord(
+        "monitor", logging.INFO, __file__, 1, "refreshed source=%s new=%d seconds=%.2f by=%s at=%s",
+        ("news", 3, 0.5, "ada.lovelace@example.org", None), None,
+    )  # fmt: skip
+
+    parsed = json.loads(JsonLines().format(line))
+
+    assert {key: parsed[key] for key in ("event", "source", "new", "seconds", "by", "at")} == {
+        "event": "refreshed", "source": "news", "new": 3, "seconds": 0.5, "by": "a***@example.org", "at": None,
+    }  # fmt: skip
+    assert parsed["level"] == "info"
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "event"),
+    [
+        ("100%% of source=%s", ("x",), "100% of source=x"),
+        ("%s failed item=%s", ("poll", 7), "poll failed item=7"),
+        ("level=%s", ("high",), ""),
+    ],
+)
+def test_a_line_that_is_written_otherwise_stays_whole(text: str, arguments: tuple[object, ...], event: str) -> None:
+    line = logging.LogRecord("monitor", logging.INFO, __file__, 1, text, arguments, None)
+
+    parsed = json.loads(JsonLines().format(line))
+
+    assert parsed["event"] == event
+    assert parsed["level"] == "info"  # no field takes the place of ours
