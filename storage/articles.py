@@ -17,10 +17,12 @@ from storage import tables as t
 from storage.engine import chunks, clean, insert_many, reads, writes
 from storage.entries import mark_of
 from storage.pages import Pages, get_many, put_text, select_articles
-from storage.sources import held
+from storage.sources import lock
 from storage.values import Counts, Saved
 
 _a = t.article.c
+_IDS = sa.select(_a.key, _a.id).where(_a.key.in_(sa.bindparam("some", expanding=True)))
+_LAST_ID = sa.select(sa.func.coalesce(sa.func.max(_a.id), 0))
 _s = t.source.c
 
 
@@ -176,8 +178,8 @@ def _stored(since: datetime | None, until: datetime | None) -> list[sa.ColumnEle
 
 
 def _check_claim(db: sa.Connection, source: Source) -> None:
-    """Locks the source until the transaction ends, so that nobody can take it over in between."""
-    if db.execute(sa.select(_s.id).where(held(source)).with_for_update()).first() is None:
+    """Nobody can take the source over until the transaction ends."""
+    if not lock(db, source):
         raise StorageError(f"the claim on source {source.slug} was lost: another process has taken over")
 
 
@@ -197,7 +199,7 @@ def _text(article: rows.Values) -> str:
 def _ids(db: sa.Connection, keys: Sequence[str]) -> dict[str, int]:
     ids: dict[str, int] = {}
     for some in chunks(keys):
-        ids.update((row.key, row.id) for row in db.execute(sa.select(_a.key, _a.id).where(_a.key.in_(some))))
+        ids.update((key, number) for key, number in db.execute(_IDS, {"some": some}))
     return ids
 
 
@@ -209,7 +211,7 @@ def _insert(db: sa.Connection, articles: list[rows.Values], source_id: int | Non
     if not articles:
         return {}
     if db.dialect.name == "sqlite":  # the only writer, in its transaction
-        start = db.scalar(sa.select(sa.func.coalesce(sa.func.max(_a.id), 0))) or 0
+        start = db.scalar(_LAST_ID) or 0
         ids = list(range(start + 1, start + 1 + len(articles)))
     else:
         number = sa.func.nextval(sa.func.pg_get_serial_sequence("article", "id"))

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy import bindparam
 
 from monitor.identity import url_key
 from monitor.model import Entry
@@ -14,6 +15,12 @@ from storage import tables as t
 from storage.engine import chunks
 
 _e = t.entry.c
+_KNOWN_KEYS = sa.select(_e.key_hash).where(
+    _e.source_id == bindparam("source"), _e.key_hash.in_(bindparam("some", expanding=True))
+)
+_KNOWN_GUIDS = sa.select(_e.guid_hash, _e.title_hash).where(
+    _e.source_id == bindparam("source"), _e.guid_hash.in_(bindparam("some", expanding=True))
+)
 
 
 class Mark(NamedTuple):
@@ -53,15 +60,14 @@ def unseen(db: sa.Connection, source_id: int, entries: Sequence[Entry]) -> list[
 def _known_keys(db: sa.Connection, source_id: int, marks: Sequence[Mark]) -> set[bytes]:
     known: set[bytes] = set()
     for some in chunks([mark.key for mark in marks]):
-        known.update(db.scalars(sa.select(_e.key_hash).where(_e.source_id == source_id, _e.key_hash.in_(some))))
+        known.update(db.scalars(_KNOWN_KEYS, {"source": source_id, "some": some}))
     return known
 
 
 def _known_guids(db: sa.Connection, source_id: int, marks: Sequence[Mark]) -> set[tuple[bytes, bytes]]:
     known: set[tuple[bytes, bytes]] = set()
     for some in chunks([mark.guid for mark in marks if mark.guid is not None]):
-        query = sa.select(_e.guid_hash, _e.title_hash).where(_e.source_id == source_id, _e.guid_hash.in_(some))
-        known.update((row.guid_hash, row.title_hash) for row in db.execute(query))
+        known.update(map(tuple, db.execute(_KNOWN_GUIDS, {"source": source_id, "some": some})))
     return known
 
 

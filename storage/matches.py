@@ -14,7 +14,7 @@ from monitor.errors import StorageError
 from monitor.model import Found, Match, Topic
 from storage import rows
 from storage import tables as t
-from storage.engine import Repository, changed, chunks, insert_into, reads, writes
+from storage.engine import Repository, changed, chunks, insert_into, insert_many, reads, writes
 from storage.values import Rematch
 
 _m = t.match.c
@@ -121,7 +121,9 @@ def put(db: sa.Connection, matches: Sequence[Match], *, now: datetime, old_news:
         for match in unique(matches)
         if match.article_id in stored_at  # pruned meanwhile
     ]
-    if values:
+    if new:
+        insert_many(db, t.match, values)
+    elif values:
         db.execute(_upsert(db.dialect.name), values)
 
 

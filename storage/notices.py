@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy import bindparam
 
 from monitor.model import Level, Notice
 from storage import rows
@@ -15,6 +15,12 @@ from storage.engine import Repository, changed, insert_into, reads, writes
 from storage.values import AuditEntry
 
 _n = t.notice.c
+_CLOSE = (
+    t.notice.update()
+    .where(_n.subject == bindparam("about"), _n.code.in_(bindparam("codes", expanding=True)), _n.closed_at.is_(None))
+    .values(closed_at=bindparam("now"))
+    .returning(_n.code)
+)
 _SEVERITY = {Level.ERROR: 0, Level.WARNING: 1, Level.INFO: 2}
 
 
@@ -29,13 +35,6 @@ class Notices(Repository):
         """False if none was open."""
         this = sa.and_(_n.subject == subject, _n.code == code, _n.closed_at.is_(None))
         return changed(db.execute(t.notice.update().where(this).values(closed_at=now)))
-
-    @writes
-    def close_all(self, db: sa.Connection, subject: str, codes: Sequence[str], now: datetime) -> builtins.list[str]:
-        """Close the open ones of these, in one step; their codes, in the order asked for."""
-        these = sa.and_(_n.subject == subject, _n.code.in_(codes), _n.closed_at.is_(None))
-        closed = set(db.scalars(t.notice.update().where(these).values(closed_at=now).returning(_n.code)))
-        return [code for code in codes if code in closed]
 
     @writes
     def dismiss(self, db: sa.Connection, notice_id: int, now: datetime) -> bool:
@@ -78,6 +77,14 @@ def raise_once(db: sa.Connection, subject: str, code: str, level: Level, text: s
         return False
     new = {"subject": subject, "code": code, **told, "raised_at": now}
     return changed(db.execute(insert_into(db, t.notice).values(new).on_conflict_do_nothing()))
+
+
+def close_all(db: sa.Connection, subject: str, codes: Sequence[str], now: datetime) -> tuple[str, ...]:
+    """Close the open ones of these, likewise; their codes, in the order asked for."""
+    if not codes:
+        return ()
+    closed = set(db.scalars(_CLOSE, {"about": subject, "codes": codes, "now": now}))
+    return tuple(code for code in codes if code in closed)
 
 
 def _to_notice(row: rows.Row) -> Notice:

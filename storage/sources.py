@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import builtins
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
+from sqlalchemy import bindparam
 
 from monitor.errors import StorageError
 from monitor.model import Entry, Poll, Source, Topic, Validators
 from storage import entries as marks
-from storage import rows, topics
+from storage import notices, rows, topics
 from storage import tables as t
 from storage.engine import Repository, changed, insert_into, reads, writes
 
@@ -32,6 +34,17 @@ class Learned:
     since: datetime | None = None
     gap: timedelta | None = None
     pace: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """How a visit was settled; false where the claim was lost. `closed`: the codes of the notices that are over."""
+
+    held: bool
+    closed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.held
 
 
 class Sources(Repository):
@@ -123,16 +136,19 @@ class Sources(Repository):
         moves: int | None = None,
         new_url: str | None = None,
         learned: Learned | None = None,
-    ) -> bool:
-        """Record a visit and end the claim; False, and nothing changed, if the claim was lost.
+        over: Sequence[str] = (),
+    ) -> Finished:
+        """Record a visit and end the claim; false, and nothing changed, if the claim was lost.
 
         Outcome "ok" or "unchanged" ends the row of failures, any other lengthens it. None leaves a value as it is.
+        `over`: codes of notices about the source that no longer hold.
         """
         values: rows.Values = {"next_poll_at": next_poll_at, "lease_until": None}
-        if poll.outcome in _SUCCESS:
+        went_well = poll.outcome in _SUCCESS
+        if went_well:
             values |= {"failures": 0, "last_success_at": poll.at, "last_error": ""}
         else:
-            values |= {"failures": _s.failures + 1, "last_error": poll.detail or poll.outcome}
+            values["last_error"] = poll.detail or poll.outcome
         if validators is not None:
             values |= rows.of_validators(validators)
         if moves is not None:
@@ -145,10 +161,11 @@ class Sources(Repository):
             told = {"since": learned.since, "gap_seconds": rows.seconds_of(learned.gap)}
             told["pace_seconds"] = rows.seconds_of(learned.pace)
             values |= {name: value for name, value in told.items() if value is not None}
-        if not changed(db.execute(t.source.update().where(_held(source.id, source.epoch)).values(**values))):
-            return False
-        db.execute(t.poll.insert().values(_of_poll(replace(poll, source_id=source.id))))
-        return True
+        mine = {"of": source.id, "by": source.epoch}
+        if not changed(db.execute(_settle(tuple(values), failed=not went_well), {**values, **mine})):
+            return Finished(held=False)
+        db.execute(t.poll.insert(), {**_of_poll(poll), "source_id": source.id})
+        return Finished(held=True, closed=notices.close_all(db, f"source:{source.slug}", over, poll.at))
 
     @reads
     def polls(self, db: sa.Connection, source_id: int, since: datetime) -> builtins.list[Poll]:
@@ -186,13 +203,25 @@ class Sources(Repository):
         return True
 
 
-def held(source: Source) -> sa.ColumnElement[bool]:
-    return _held(source.id, source.epoch)
+def lock(db: sa.Connection, source: Source) -> bool:
+    """Keep others from taking the source over until the transaction ends; False: one has done so already."""
+    return db.execute(_LOCK, {"of": source.id, "by": source.epoch}).first() is not None
 
 
-def _held(source_id: int, epoch: int) -> sa.ColumnElement[bool]:
+@functools.cache
+def _settle(names: tuple[str, ...], *, failed: bool) -> sa.Update:
+    """Made once for each set of columns: that costs more than it does."""
+    values: rows.Values = {name: bindparam(name) for name in names}
+    return t.source.update().where(_HELD).values({**values, **({"failures": _s.failures + 1} if failed else {})})
+
+
+def _held(source_id: int | sa.BindParameter[int], epoch: int | sa.BindParameter[int]) -> sa.ColumnElement[bool]:
     """Still this holder's, whether its lease ran out or not: what counts is that no other took over."""
     return sa.and_(_s.id == source_id, _s.epoch == epoch, _s.lease_until.is_not(None))
+
+
+_HELD = _held(bindparam("of"), bindparam("by"))
+_LOCK = sa.select(_s.id).where(_HELD).with_for_update()
 
 
 def _free(now: datetime) -> sa.ColumnElement[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,11 +24,23 @@ class Health:
     storage: Storage
     pacing: Pacing
 
-    async def went_well(
-        self, source: Source, now: datetime, *, new: int, missed: bool, pace: timedelta | None, moved_to: str
-    ) -> None:
+    def over(self, *, new: int, missed: bool) -> tuple[str, ...]:
+        """The codes of what a visit that went well puts an end to."""
         brought = ("stale", *(() if missed else ("missed-window",))) if new else ()
-        closed = await self.storage.notices.close_all(f"source:{source.slug}", (*_TROUBLES, *brought), now)
+        return (*_TROUBLES, *brought)
+
+    async def went_well(
+        self,
+        source: Source,
+        now: datetime,
+        *,
+        closed: Sequence[str],
+        new: int,
+        missed: bool,
+        pace: timedelta | None,
+        moved_to: str,
+    ) -> None:
+        """Tell what is news after a visit; `closed` are those of `over` that were open."""
         over = [code for code in closed if code != "missed-window"]
         if over:
             text = f"{source.name} is read again ({', '.join(over)} no more); it brought {new} new entries."

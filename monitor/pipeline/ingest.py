@@ -219,7 +219,7 @@ class Ingest:
         moves = source.moves + 1 if head and head.moved_to else 0
         moved = head.moved_to if head and moves >= MOVES_BEFORE_NEW_ADDRESS else None
         # validators and watermark come last: were they stored before the entries, a crash between would lose those
-        await self.storage.sources.finish(
+        done = await self.storage.sources.finish(
             source,
             poll,
             next_poll_at=next_poll_at,
@@ -227,8 +227,11 @@ class Ingest:
             moves=moves,
             new_url=moved,
             learned=Learned(brought=visit.unseen > 0, since=visit.since, gap=gap, pace=pace),
+            over=self._health.over(new=visit.unseen, missed=missed),
         )
-        await self._health.went_well(source, now, new=visit.unseen, missed=missed, pace=pace, moved_to=moved or "")
+        await self._health.went_well(
+            source, now, closed=done.closed, new=visit.unseen, missed=missed, pace=pace, moved_to=moved or ""
+        )
         self.meter.visited(source.slug, poll.outcome, seconds)
         log.info("refreshed source=%s entries=%d new=%d seconds=%.2f", source.slug, visit.entries, visit.new, seconds)
         return poll

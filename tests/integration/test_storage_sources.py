@@ -10,7 +10,7 @@ import pytest
 from storage_samples import DAY, LEASE, MINUTE, NOW, a_poll, a_source, a_topic, an_entry, saved
 
 from monitor.errors import NotFound, StorageError
-from monitor.model import Source, SourceKind, Validators
+from monitor.model import Level, Source, SourceKind, Validators
 from storage import Storage
 
 
@@ -71,6 +71,25 @@ async def test_two_processes_never_claim_the_same_source(storage: Storage, stora
     assert len(slugs) + len(remaining) == 40
 
 
+async def test_a_visit_that_goes_well_closes_the_notices_that_are_over_and_one_of_a_lost_claim_none(
+    storage: Storage,
+) -> None:
+    await storage.sources.add(a_source())
+    for code in ("stale", "failing", "moved"):
+        await storage.notices.raise_once("source:news", code, Level.WARNING, "It is so.", NOW)
+    (stale,) = await storage.sources.claim_due(NOW, 1, LEASE)
+    (fresh,) = await storage.sources.claim_due(NOW + LEASE, 1, LEASE)
+    over = ("failing", "gone", "stale")
+
+    lost = await storage.sources.finish(stale, a_poll(stale), next_poll_at=NOW + DAY, over=over)
+    still_open = {notice.code for notice in await storage.notices.open()}
+    done = await storage.sources.finish(fresh, a_poll(fresh), next_poll_at=NOW + DAY, over=over)
+
+    assert (lost.held, lost.closed, still_open) == (False, (), {"stale", "failing", "moved"})
+    assert (done.held, done.closed) == (True, ("failing", "stale"))
+    assert [notice.code for notice in await storage.notices.open()] == ["moved"]
+
+
 async def test_a_claim_that_ran_out_is_taken_over_and_its_old_holder_changes_nothing(storage: Storage) -> None:
     await storage.sources.add(a_source())
     (stale,) = await storage.sources.claim_due(NOW, 1, LEASE)
@@ -81,7 +100,7 @@ async def test_a_claim_that_ran_out_is_taken_over_and_its_old_holder_changes_not
     with pytest.raises(StorageError, match="taken over"):
         await storage.articles.save(stale, [saved()], NOW)
 
-    assert (renewed, finished) == (False, False)
+    assert (renewed, finished.held) == (False, False)
     assert await storage.articles.count() == 0
     assert await storage.sources.polls(stale.id, NOW - DAY) == []
     assert await storage.sources.finish(fresh, a_poll(fresh), next_poll_at=NOW + DAY)
