@@ -144,6 +144,7 @@ def ours(made: Sequence[Sample], step: int = 200) -> tuple[list[int], list[float
         )
         for shingle in gone:
             del known.holders[shingle], seen[shingle]
+            known.more_holders.pop(shingle, None)
     tenth = max(1, len(times) // 10)
     return found, [sum(times[at : at + tenth]) / len(times[at : at + tenth]) for at in range(0, len(times), tenth)]
 

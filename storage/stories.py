@@ -193,14 +193,16 @@ def _know_shingles(db: sa.Connection, batch: Sequence[Evidence], known: Known, n
     for some in chunks(hashes, 20_000):
         values = json.dumps(some) if sqlite else list(some)
         for shingle, story in db.exec_driver_sql(statement, (values, oldest)):
-            stories = known.holders.setdefault(shingle, [])
-            if story not in stories:
-                stories.append(story)
+            first = known.holders.setdefault(shingle, story)
+            more = known.more_holders.get(shingle, ())
+            if story != first and story not in more:
+                known.more_holders[shingle] = (*more, story)
 
 
 def _know_stories(db: sa.Connection, known: Known) -> None:
     """Of every story that may be joined: its members, their DOIs, how much text it holds."""
-    stories = sorted(set(known.story_of.values()) | {story for some in known.holders.values() for story in some})
+    further = {story for some in known.more_holders.values() for story in some}
+    stories = sorted({*known.story_of.values(), *known.holders.values(), *further})
     joined = t.story_member.join(t.article, _a.id == _m.article_id)
     for some in chunks(stories):
         query = (

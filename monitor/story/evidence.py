@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 from monitor.identity import doi_in_url, host_of, normal_doi, normal_title, url_key
 from monitor.model import Article
-from monitor.story.shingles import shingles
+from monitor.story.shingles import MAX_CHARS, shingles
 
 MIN_TITLE_WORDS = 4  # "Correction", "Research highlights" and "In brief" name nothing
 MIN_TITLE_CHARS = 25
@@ -27,7 +27,7 @@ _NOTICE = re.compile(
 )
 _QUOTED = re.compile('[“"]([^“”"\n]{35,300})[”"]')
 _CITED = ("doi", "journal", "publi", "reference", "information", "source:", "citation", "et al")
-CITING_LINES = 8  # at an article's end, where sources stand
+TAIL = 1_500  # of a text: where sources stand
 _PIECES = re.compile(r"[.?!;:]\s+|,\s+|\s+[|–—]\s+|\n")
 
 
@@ -114,10 +114,11 @@ def is_work(title: str) -> bool:
 def quoted_titles(article: Article) -> tuple[str, ...]:
     """Normal titles of works that a news story names: between quotation marks, or in a line that cites."""
     found: dict[str, None] = {}
-    text = f"{article.summary}\n{article.body}\n{article.citation}"
-    for quote in _QUOTED.finditer(text):
-        found[normal_title(quote[1])] = None
-    for line in text.rsplit("\n", CITING_LINES)[1:]:
+    for text in (article.summary, article.body[:MAX_CHARS]):
+        if "“" in text or '"' in text:
+            found.update((normal_title(quote[1]), None) for quote in _QUOTED.finditer(text))
+    ends = f"{article.summary[-TAIL:]}\n{article.body[-TAIL:]}\n{article.citation[-TAIL:]}"
+    for line in ends.split("\n"):
         if MIN_WORK_CHARS <= len(line) <= 1_000 and any(sign in line.lower() for sign in _CITED):
             pieces = _PIECES.split(line)
             for start in range(len(pieces)):  # a title may hold a colon or a comma itself

@@ -99,7 +99,7 @@ _TO_COME = re.compile(
     r"\b(?:needs?|needed|requires?|required|awaits?|plans?|planned|planning|will|would|should|could|might|must|may"
     r"|calls? for|called for|calling for|begins? (?:in|with)|beginning|next|upcoming|future|further|until"
     r"|hopes?|hoping"
-    r"|wants?|intends?|propose[sd]?|whether|if|only a|recruit\w*|preparing|prepares|designing|funding|before)\b[^;:.]{0,60}$",
+    r"|wants?|intends?|propose[sd]?|whether|if|only a|recruit\w*|preparing|prepares|designing|before)\b[^;:.]{0,60}$",
     re.IGNORECASE,
 )
 _NOT = re.compile(

@@ -35,11 +35,19 @@ class Known:
     names: dict[int, int] = field(default_factory=dict)  # name -> story
     titles: dict[int, TitleSeen] = field(default_factory=dict)
     works: dict[int, int] = field(default_factory=dict)  # title of a paper or preprint -> its article
-    holders: dict[int, list[int]] = field(default_factory=dict)  # shingle -> stories
+    holders: dict[int, int] = field(default_factory=dict)  # shingle -> the first story that held it
+    more_holders: dict[int, tuple[int, ...]] = field(default_factory=dict)  # and the others, where there are any
     sizes: dict[int, int] = field(default_factory=dict)  # story -> how many shingles it holds
     dois: dict[int, set[str]] = field(default_factory=dict)  # story -> DOIs its articles name
     story_of: dict[int, int] = field(default_factory=dict)  # article -> story
     apart: dict[int, set[int]] = field(default_factory=dict)  # article -> articles it must not meet
+    part_of: dict[int, int] = field(default_factory=dict)  # story that is gone -> the one it is part of now
+
+    def now(self, story: int) -> int:
+        """The story that this one is today."""
+        while story in self.part_of:
+            story = self.part_of[story]
+        return story
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,14 +123,15 @@ def _by_title(one: Evidence, known: Known) -> Iterator[int]:
 
 def _by_text(one: Evidence, known: Known) -> Iterator[tuple[int, float]]:
     """Stories that hold enough of this text, the one that holds most first."""
+    held = one.shingles & known.holders.keys()
     shared: Counter[int] = Counter()
     own = len(one.shingles)
-    for stories in filter(None, map(known.holders.get, one.shingles)):
-        if len(stories) > MOST_HOLDERS:
+    for shingle in held:
+        more = known.more_holders.get(shingle, ())
+        if len(more) >= MOST_HOLDERS:
             own -= 1
         else:
-            for story in stories:
-                shared[story] += 1
+            shared.update({known.now(story) for story in (known.holders[shingle], *more)})
     for story, count in sorted(shared.items(), key=lambda pair: (-pair[1], pair[0])):
         if count < MIN_SHARED:
             return
@@ -162,11 +171,7 @@ def _moved(one: Evidence, here: int, wish: Placement, known: Known, settled: Set
     settled.merged.append((gone, kept))
     for table in (known.names, known.story_of):
         table.update({key: kept for key, story in table.items() if story == gone})
-    for stories in known.holders.values():
-        if gone in stories:
-            stories.remove(gone)
-            if kept not in stories:
-                stories.append(kept)
+    known.part_of[gone] = kept
     known.sizes[kept] = known.sizes.get(kept, 0) + known.sizes.pop(gone, 0)
     known.dois.setdefault(kept, set()).update(known.dois.pop(gone, set()))
     for key, seen in known.titles.items():
@@ -194,16 +199,14 @@ def _remember(one: Evidence, story: int, known: Known) -> list[int]:
         known.works.setdefault(one.work, one.article_id)
     if one.doi:
         known.dois.setdefault(story, set()).add(one.doi)
-    new = []
-    for shingle in one.shingles:
-        stories = known.holders.get(shingle)
-        if stories is None:
-            known.holders[shingle] = [story]
-        elif story in stories or len(stories) > MOST_HOLDERS:  # one more than counts is kept, to know it for furniture
-            continue
-        else:
-            stories.append(story)
-        new.append(shingle)
+    held = one.shingles & known.holders.keys()
+    new = list(one.shingles - held)
+    known.holders.update(dict.fromkeys(new, story))
+    for shingle in held:
+        more = known.more_holders.get(shingle, ())
+        if len(more) < MOST_HOLDERS and story not in map(known.now, (known.holders[shingle], *more)):
+            known.more_holders[shingle] = (*more, story)  # one more than counts, to know it for furniture
+            new.append(shingle)
     known.sizes[story] = known.sizes.get(story, 0) + len(new)
     return new
 
