@@ -253,8 +253,9 @@ class Monitor:
 
     def at_work(self) -> set[str]:
         """The beats whose lane is busy and goes on: a first search of a thousand papers may take many minutes."""
-        lanes = {"poll": self._sources, "pages": self._pages, "papers": self._papers, "outbox": self._messages}
-        return {name for name, lane in lanes.items() if lane is not None and lane.at_work}
+        papers = self._papers is not None and self._papers.at_work
+        lanes = {"poll": self._sources.at_work, "pages": self._pages.at_work, "outbox": self._messages.at_work}
+        return {name for name, busy in {**lanes, "papers": papers}.items() if busy}
 
     async def _claim_papers(self, limit: int) -> list[EnrichTask]:
         tasks = await self.enrichment.claim(limit) if self.enrichment else []
