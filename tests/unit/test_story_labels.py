@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from monitor.model import Article
@@ -101,3 +103,75 @@ def test_the_table_is_long_enough_to_trust() -> None:
 @pytest.mark.parametrize(("sentence", "label"), SENTENCES, ids=[sentence[:50] for sentence, _ in SENTENCES])
 def test_a_sentence_claims_a_kind_only_for_its_own_study(sentence: str, label: str) -> None:
     assert said(sentence) == ((label,) if label else ())
+
+
+PAPER = {
+    "url": "https://doi.org/10.5555/a",
+    "canonical_url": "https://doi.org/10.5555/a",
+    "key": "doi:10.5555/a",
+    "doi": "10.5555/a",
+}
+NEWS = {"url": "https://news.example.org/1", "canonical_url": "https://news.example.org/1", "key": "news.example.org/1"}
+
+
+def an(article: dict[str, str], **values: object) -> Article:
+    return Article(**({"title": "A title"} | article | values))  # type: ignore[arg-type]
+
+
+def test_what_pubmed_says_comes_before_what_the_text_seems_to_say() -> None:
+    article = an(
+        PAPER,
+        body="We followed them in a cohort study of mice.",
+        publication_types=("Journal Article", "Randomized Controlled Trial"),
+        mesh=("Humans", "Female", "Animals"),
+    )
+
+    (badge,) = badges(article)
+
+    assert (badge.text, badge.quote, badge.by) == (T, "PubMed publication type: Randomized Controlled Trial", "PubMed")
+
+
+def test_an_animal_study_is_named_by_its_strain() -> None:
+    found = badges(an(PAPER, mesh=("Animals", "Mice, Inbred C57BL", "Male")))
+
+    assert [(badge.text, badge.quote) for badge in found] == [(MICE, "MeSH heading: Mice, Inbred C57BL")]
+
+
+def test_a_label_always_has_its_quote_out_of_the_article() -> None:
+    body = "A team reports a randomised trial. It needs to be repeated in mice."
+
+    (badge,) = badges(an(PAPER, body=body))
+
+    assert (badge.text, badge.quote, badge.by) == (T, "A team reports a randomised trial.", "text")
+
+
+@pytest.mark.parametrize(
+    ("article", "wanted"),
+    [
+        (an(PAPER), []),
+        (an(PAPER, doi="10.1101/2026.01.01", key="doi:10.1101/2026.01.01"), ["Preprint"]),
+        (an(NEWS, canonical_url="https://www.eurekalert.org/news-releases/1", doi="10.5555/a"), ["Press release"]),
+        (an(NEWS, provider="Institute of Invented Hearts", doi="10.5555/a"), ["Press release"]),
+        (an(NEWS, body="A new study finds that walking helps."), ["No paper found"]),
+        (an(NEWS, body="A new study finds that walking helps.", doi="10.5555/a"), []),
+        (an(NEWS, body="A new study finds that walking helps.", journal="J Clin Invest"), []),
+        (an(NEWS, body="The hospital opens a new wing."), []),
+        (an(PAPER, publication_types=("Retracted Publication",)), ["Retracted"]),
+        (an(PAPER, title="Retraction: A study of mice", doi="10.5555/a"), ["Notice"]),
+    ],
+)
+def test_where_an_article_stands_says_what_it_is(article: Article, wanted: list[str]) -> None:
+    found = badges(article)
+
+    assert [badge.text for badge in found if badge.text != MICE] == wanted
+    assert all(badge.quote for badge in found)
+
+
+def test_a_hostile_text_is_read_in_no_time() -> None:
+    started = time.monotonic()
+
+    badges(
+        an(NEWS, title="in " * 2_000 + "mice", summary="randomised " * 5_000, body="not a most of " * 20_000 + "mice.")
+    )
+
+    assert time.monotonic() - started < 2
