@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 
 from monitor import __version__
 from monitor.app import Opened
@@ -40,7 +41,7 @@ def make_app(opened: Opened, silent: Callable[[], list[str]] = list) -> FastAPI:
     app.state.silent = silent
     app.state.tasks = set()
     app.middleware("http")(_guard(opened))
-    app.mount("/static", Assets(directory=STATIC), name="static")
+    app.mount("/static", GZipMiddleware(Assets(directory=STATIC)), name="static")  # pages hold secrets: not they
     for part in ROUTERS:
         app.include_router(part.router)
     add_health(app, opened, silent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 
@@ -30,9 +31,14 @@ async def serve(app: FastAPI, host: str, port: int) -> None:
         server_header=False,
         proxy_headers=False,
         lifespan="off",
+        timeout_graceful_shutdown=2,
     )
     server = _Server(config)
     try:
         await server.serve()
+    except asyncio.CancelledError:
+        if server.started:
+            await server.shutdown()
+        raise
     except SystemExit as error:  # uvicorn's way to say that it could not listen
         raise ConfigError(f"cannot listen on {host}:{port}: is another program there? Set MONITOR_WEB__PORT") from error

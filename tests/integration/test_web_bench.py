@@ -250,7 +250,7 @@ async def test_the_archive_is_searched_in_the_topics_language_with_filters(
 ) -> None:
     async def titles(query: str) -> list[str]:
         page = (await admin.get("/articles" + query)).text
-        return [text_of(found) for found in re.findall(r"<h3>(.*?)</h3>", page)]
+        return [text_of("<a" + found) for found in re.findall(r"<h2><a(.*?)</h2>", page)]
 
     assert await titles("?q=(mTOR") == []  # the mistake is told instead
     assert await titles('?q="opioid tolerance" NOT veterinary') == ["Rapamycin eases opioid tolerance"]
