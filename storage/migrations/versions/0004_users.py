@@ -9,7 +9,7 @@ branch_labels = None
 depends_on = None
 
 
-def _user(table: str, *, nullable: bool = False) -> tuple[sa.Column, sa.ForeignKeyConstraint]:
+def _user(table: str, *, nullable: bool = False) -> tuple[sa.Column[int], sa.ForeignKeyConstraint]:
     return (
         sa.Column("user_id", sa.Integer(), nullable=nullable),
         sa.ForeignKeyConstraint(
