@@ -93,7 +93,7 @@ class Monitor:
         self._topics_stamp: tuple[int, ...] = ()
         self._sources = Lane("poll", self._claim_sources, self.visit, rules.sources_at_once)
         self._pages = Lane("page", self._claim_pages, self.read_page, rules.pages_at_once)
-        self._papers = (
+        self._papers: Lane[EnrichTask] | None = (
             Lane("enrich", self._claim_papers, enrichment.complete, rules.papers_at_once) if enrichment else None
         )
         self._messages = Lane("send", sender.claim, sender.deliver, rules.messages_at_once)
