@@ -66,6 +66,11 @@ class TempPostgres:
     ) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@/{database}?host={self._directory}"
 

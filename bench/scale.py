@@ -1,0 +1,284 @@
+"""What distributing costs, and how the archive's size tells.
+
+    python bench/scale.py [--feeds 5000] [--hosts 100] [--entries 5] [--workers 1,2] [--archive 10000,100000]
+
+Part one: feeds on `--hosts` servers of their own (ports) through PostgreSQL with fsync, first by `monitor run` in one
+process, then by a scheduler and each number of workers. Every feed is new: fetched, parsed in a sandbox, matched
+against the first run's topics, indexed. Time is from the first poll's end to the last one's, so starting up is not in
+it; CPU is that of our processes with their parsers' children, and that of the server, over the same feeds. Part two:
+the same new articles into archives of growing size, and a search for a word that stands in a tenth of them; SQLite,
+with `--postgres` both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import os
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import pgtemp  # noqa: E402
+import psycopg  # noqa: E402
+from roles import Role, Roles, until  # noqa: E402
+
+import storage as store  # noqa: E402
+from monitor.match.index import index_query  # noqa: E402
+from monitor.match.query import parse_query  # noqa: E402
+from monitor.model import Article, Entry, Source  # noqa: E402
+from storage import Saved, jobs  # noqa: E402
+
+TICK = os.sysconf("SC_CLK_TCK")
+WORDS = [
+    f"{a}{b}{c}" for a in "bdfglmnprst" for b in "aeiou" for c in ("ron", "sel", "tin", "mod", "kar", "vil", "nas")
+]
+COMMON = "semaglutide"  # in a tenth of the archive
+
+
+def text(rng: random.Random, words: int) -> str:
+    return " ".join(rng.choices(WORDS, k=words))
+
+
+# --- part one: the way in ------------------------------------------------------------------------------------------
+
+
+async def _serve(hosts: int, entries: int, ready: Connection) -> None:
+    rng = random.Random(1)
+    teasers = [text(rng, 30) for _ in range(200)]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                feed = head.split(b" ", 2)[1].decode().strip("/")
+                number = int(feed.rpartition("-")[2] or 0) if feed.startswith("feed-") else 0
+                items = "".join(
+                    f"<item><title>{teasers[(number + n) % 200][:60]} {number}-{n}</title>"
+                    f"<link>https://news.example/{number}/{n}</link>"
+                    f"<description>{teasers[(number * 7 + n) % 200]}</description></item>"
+                    for n in range(entries)
+                )
+                body = f'<rss version="2.0"><channel><title>Feed {number}</title>{items}</channel></rss>'.encode()
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/rss+xml\r\nContent-Length: %d\r\n\r\n" % len(body)
+                    + body
+                )
+                await writer.drain()
+        except (asyncio.IncompleteReadError, OSError):
+            writer.close()
+
+    servers = [await asyncio.start_server(answer, "127.0.0.1", 0) for _ in range(hosts)]
+    ready.send([server.sockets[0].getsockname()[1] for server in servers])
+    await asyncio.Event().wait()
+
+
+def _serving(hosts: int, entries: int, ready: Connection) -> None:
+    asyncio.run(_serve(hosts, entries, ready))
+
+
+@contextmanager
+def publishers(hosts: int, entries: int) -> Iterator[list[int]]:
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_serving, args=(hosts, entries, there), daemon=True)
+    process.start()
+    yield here.recv()
+    process.kill()
+    process.join()
+
+
+def cpu(pid: int) -> float:
+    """Seconds of a process and all that came of it, the dead ones it waited for included."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+
+    def own(one: int) -> float:
+        try:
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return sum(map(int, fields[11:15])) / TICK + sum(own(child) for child in children.get(one, []))
+
+    return own(pid)
+
+
+async def fill(url: str, ports: list[int], feeds: int) -> None:
+    now = datetime.now(UTC)
+    async with store.Storage.open(url) as storage:
+        from monitor import app
+
+        sources = [
+            Source(
+                slug=f"f{n}",
+                name=f"f{n}",
+                url=f"http://127.0.0.1:{ports[n % len(ports)]}/feed-{n}",
+                pages=False,
+                interval=timedelta(days=1),
+                next_poll_at=now + timedelta(days=1),
+            )
+            for n in range(feeds)
+        ]
+        _, topics = app.first_run(app.settings())
+        await storage.sources.import_first_run(sources, topics, now)
+
+
+def ways(server: pgtemp.TempPostgres, feeds: int, hosts: int, entries: int, workers: list[int]) -> None:
+    print(f"{feeds} feeds of {entries} entries on {hosts} servers; {os.cpu_count()} cores")
+    print(f"{'way':24} {'feeds/s':>8} {'jobs':>6} {'jobs/s':>7} {'CPU ms/feed':>12} {'database CPU':>13} {'ratio':>6}")
+    alone = 0.0
+    with publishers(hosts, entries) as ports:
+        for count in (0, *workers):
+            speed = one_way(server, ports, feeds, count, alone)
+            alone = alone or speed
+
+
+def one_way(server: pgtemp.TempPostgres, ports: list[int], feeds: int, workers: int, alone: float) -> float:
+    url = server.create(f"bench_{workers}")
+    store.migrate(url)
+    jobs.install(url)
+    asyncio.run(fill(url, ports, feeds))
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Roles(Path(directory)) as roles,
+        psycopg.connect(url, autocommit=True) as db,
+    ):
+        common = {
+            "MONITOR_STORAGE__URL": url,
+            "MONITOR_FETCH__ALLOW": ",".join(f"127.0.0.1:{port}" for port in ports),
+            "MONITOR_FETCH__HOST_DELAY": 0,
+            "MONITOR_SCHOLARLY__ENRICH": "false",
+            "MONITOR_RUN__TICK_SECONDS": 0.5,
+            "MONITOR_RUN__LOG_LEVEL": "error",
+        }
+        ours: list[Role] = []
+        if workers:
+            common |= {"MONITOR_RUN__ENGINE": "procrastinate", "MONITOR_SECRET_KEY": "bench"}
+            ours = [roles.start("scheduler", **common), *(roles.start("worker", **common) for _ in range(workers))]
+            until(lambda: count(db, "engine.procrastinate_workers") == workers, 60, "the workers' start")
+        else:
+            ours = [roles.start("run", **common)]
+        time.sleep(4)  # they have started, and nothing is due yet
+        before, database = sum(cpu(role.pid) for role in ours), cpu(server.pid)
+        db.execute("update source set next_poll_at = null")
+        until(lambda: count(db, "poll") >= feeds, 3600, "all polls")
+        after, database_after = sum(cpu(role.pid) for role in ours), cpu(server.pid)
+        seconds, wrong = db.execute(
+            "select extract(epoch from max(at) - min(at))::float, count(*) filter (where outcome <> 'ok') from poll"
+        ).fetchone() or (0.0, 0)
+        assert not wrong, f"{wrong} polls went wrong"
+        assert count(db, "poll") == feeds, "a feed was polled twice"
+        made = count(db, "(select last_value from engine.procrastinate_jobs_id_seq where is_called) s")
+        number = (
+            (db.execute("select last_value from engine.procrastinate_jobs_id_seq").fetchone() or (0,))[0] if made else 0
+        )
+        for role in ours:
+            role.send(signal.SIGTERM)
+        for role in ours:
+            role.wait(60)
+    speed = feeds / seconds
+    name = f"scheduler, {workers} worker{'s' * (workers > 1)}" if workers else "monitor run"
+    print(
+        f"{name:24} {speed:8.1f} {number:6} {number / seconds:7.1f} {1000 * (after - before) / feeds:12.1f}"
+        f" {1000 * (database_after - database) / feeds:13.1f} {speed / (alone or speed):6.2f}",
+        flush=True,
+    )
+    return speed
+
+
+def count(db: psycopg.Connection[tuple[int, ...]], table: str) -> int:
+    return (db.execute(f"select count(*) from {table}").fetchone() or (0,))[0]  # type: ignore[call-overload]
+
+
+# --- part two: the archive -----------------------------------------------------------------------------------------
+
+
+async def archive(url: str, sizes: list[int]) -> None:
+    print(f"\narchive, {url.partition(':')[0]}: milliseconds, median of 5")
+    print(f"{'articles':>9} {'unseen 50':>10} {'save 50':>8} {'search 10 %':>12} {'ranked':>7} {'recent':>7} {'MB':>7}")
+    store.migrate(url)
+    rng = random.Random(2)
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    async with store.Storage.open(url) as storage:
+        await storage.sources.add(Source(slug="s", name="s", url="https://s.example/", interval=timedelta(hours=1)))
+        stored = 0
+        for size in sizes:
+            while stored < size:
+                batch = min(500, size - stored)
+                now += timedelta(seconds=30)
+                await storage.articles.save(None, [saved(rng, stored + n) for n in range(batch)], now)
+                stored += batch
+            await storage.tidy()
+            query = index_query(parse_query(COMMON))
+            unseen, save, plain, ranked, recent = [], [], [], [], []
+            for _ in range(5):
+                new = [saved(rng, stored + n) for n in range(50)]
+                unseen.append(await timed(storage.sources.unseen(1, [one.entry for one in new])))
+                now += timedelta(seconds=30)
+                save.append(await timed(storage.articles.save(None, new, now)))
+                stored += 50
+                plain.append(await timed(storage.articles.search(query, limit=50)))
+                ranked.append(await timed(storage.articles.search(query, limit=50, ranked=True)))
+                since = now - timedelta(hours=1)
+                recent.append(await timed(storage.articles.search(query, since=since, limit=50)))
+            figures = [statistics.median(times) for times in (unseen, save, plain, ranked, recent)]
+            megabytes = Path(url.partition(":///")[2]).stat().st_size / 1e6 if url.startswith("sqlite") else 0.0
+            print(
+                f"{size:9} {figures[0]:10.1f} {figures[1]:8.1f} {figures[2]:12.1f} {figures[3]:7.1f}"
+                f" {figures[4]:7.1f} {megabytes:7.0f}",
+                flush=True,
+            )
+
+
+async def timed(work: object) -> float:
+    start = time.perf_counter()
+    await work  # type: ignore[misc]
+    return 1000 * (time.perf_counter() - start)
+
+
+def saved(rng: random.Random, number: int) -> Saved:
+    url, title = f"https://archive.example/{number}", f"{text(rng, 8)} {number}"
+    body = text(rng, 250) + (f" {COMMON}" if number % 10 == 0 else "")
+    article = Article(url=url, canonical_url=url, key=url, title=title, summary=text(rng, 30), body=body)
+    return Saved(entry=Entry(url=url, title=title, guid=url), article=article, matches=())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--feeds", type=int, default=5000)
+    parser.add_argument("--hosts", type=int, default=100)
+    parser.add_argument("--entries", type=int, default=5)
+    parser.add_argument("--workers", default="1,2")
+    parser.add_argument("--archive", default="10000,100000", help="1000000 is for a night")
+    parser.add_argument("--postgres", action="store_true", help="the archive on PostgreSQL, too")
+    asked = parser.parse_args()
+    numbers = [int(part) for part in asked.workers.split(",") if part]
+    sizes = [int(part) for part in asked.archive.split(",") if part]
+    pgtemp.SETTINGS |= {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "autovacuum": "on"}
+    with pgtemp.TempPostgres() as server:
+        if asked.feeds:
+            ways(server, asked.feeds, asked.hosts, asked.entries, numbers)
+        if sizes:
+            with tempfile.TemporaryDirectory() as directory:
+                asyncio.run(archive(f"sqlite:///{directory}/monitor.db", sizes))
+            if asked.postgres:
+                asyncio.run(archive(server.create("archive"), sizes))
+
+
+if __name__ == "__main__":
+    main()
