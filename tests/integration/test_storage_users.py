@@ -1,0 +1,177 @@
+"""Users, sessions, links, tokens and failed logins, and what pages ask across nouns: on both databases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from monitor.errors import NotFound, StorageError
+from monitor.model import (
+    ApiToken,
+    Article,
+    Entry,
+    IndexQuery,
+    Label,
+    Match,
+    Poll,
+    Role,
+    Session,
+    Source,
+    Topic,
+    User,
+    Verdict,
+)
+from storage import Saved, SourceDay, Storage
+from storage.users import FREE_FAILURES
+
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def session(user: User, at: datetime = NOW) -> Session:
+    return Session(key="", user_id=user.id, created_at=at, seen_at=at, expires_at=at + 7 * 24 * HOUR)
+
+
+async def admin(storage: Storage) -> User:
+    return await storage.users.add(User(email="Ada@Example.org", role=Role.ADMIN), NOW)
+
+
+async def test_an_address_has_one_user_in_whatever_case(storage: Storage) -> None:
+    await admin(storage)
+
+    assert (await storage.users.get("ada@example.ORG")).email == "Ada@Example.org"
+    with pytest.raises(StorageError, match="already"):
+        await storage.users.add(User(email="ada@example.org"), NOW)
+    with pytest.raises(NotFound):
+        await storage.users.get("eve@example.org")
+
+
+async def test_a_session_is_its_users_until_it_is_idle_old_or_ended(storage: Storage) -> None:
+    user = await admin(storage)
+    await storage.users.open_session("token", session(user))
+
+    found = await storage.users.session("token", NOW + HOUR, 12 * HOUR)
+    assert found is not None
+    assert found[0].email == user.email
+    assert await storage.users.session("tokem", NOW, 12 * HOUR) is None
+    assert await storage.users.session("token", NOW + 13 * HOUR, 12 * HOUR) is None
+    await storage.users.touch_session(found[1], NOW + 10 * HOUR)
+    assert await storage.users.session("token", NOW + 13 * HOUR, 12 * HOUR) is not None
+    assert await storage.users.session("token", NOW + 8 * 24 * HOUR, 1000 * HOUR) is None
+    assert await storage.users.end_session(user.id, found[1].key)
+    assert await storage.users.session("token", NOW, 12 * HOUR) is None
+
+
+async def test_the_last_admin_stays_and_nothing_is_half_changed(storage: Storage) -> None:
+    user = await admin(storage)
+    await storage.users.open_session("token", session(user))
+
+    with pytest.raises(StorageError, match="admin"):
+        await storage.users.change(replace(user, active=False))
+
+    assert (await storage.users.get(user.email)).active
+    assert await storage.users.session("token", NOW, HOUR) is not None
+
+
+async def test_a_link_is_used_once_and_the_first_admin_is_made_once(storage: Storage) -> None:
+    await storage.users.add_link("first", None, NOW + HOUR)
+    made = await storage.users.use_link("first", "hash", NOW, User(email="ada@example.org"))
+    await storage.users.add_link("reset", made.id, NOW + HOUR)
+    await storage.users.open_session("token", session(made))
+
+    await storage.users.use_link("reset", "other hash", NOW)
+
+    assert made.role is Role.ADMIN
+    for token in ("first", "reset", "never"):
+        with pytest.raises(NotFound):
+            await storage.users.use_link(token, "x", NOW, User(email="eve@example.org"))
+    assert await storage.users.session("token", NOW, HOUR) is None
+    known = await storage.users.password_hash("ADA@example.org")
+    assert known is not None
+    assert known[1] == "other hash"
+
+
+async def test_tokens_keep_their_scopes_and_end(storage: Storage) -> None:
+    user = await admin(storage)
+    made = ApiToken(user_id=user.id, name="t", scopes=("topics:read",), created_at=NOW, expires_at=NOW + HOUR)
+    stored = await storage.users.add_token("secret", made)
+
+    found = await storage.users.token("secret", NOW)
+    assert found is not None
+    assert found[1] == stored
+    assert await storage.users.token("secret", NOW + HOUR) is None
+    assert not await storage.users.remove_token(user.id + 1, stored.id)
+    assert await storage.users.remove_token(user.id, stored.id)
+    assert await storage.users.token("secret", NOW) is None
+
+
+async def test_failed_logins_wait_longer_each_time_and_are_forgiven(storage: Storage) -> None:
+    for _ in range(FREE_FAILURES):
+        assert await storage.users.attempt("ada@example.org", "192.0.2.1", NOW) == 0
+    assert await storage.users.attempt("ADA@example.org", "192.0.2.1", NOW) == 1
+    assert await storage.users.attempt("ada@example.org", "192.0.2.2", NOW) == 0
+    later = NOW + timedelta(seconds=1)
+    assert await storage.users.attempt("ada@example.org", "192.0.2.1", later) == 0
+    assert await storage.users.attempt("ada@example.org", "192.0.2.1", later) == 2
+    await storage.users.forgive("ada@example.org", "192.0.2.1")
+    assert await storage.users.attempt("ada@example.org", "192.0.2.1", later) == 0
+
+
+# --- across nouns ---------------------------------------------------------------------------------------------
+
+
+async def filled(storage: Storage) -> tuple[Source, Topic, list[Article]]:
+    source = await storage.sources.add(Source(slug="s", name="S", url="https://s.example.org/"))
+    topic = await storage.topics.add(Topic(slug="t", name="T", query="mtor"), "a", "", NOW)
+    for number in range(6):
+        url = f"https://s.example.org/{number}"
+        match = Match(topic_id=topic.id, revision_id=topic.revision_id, score=1)
+        article = Article(url=url, canonical_url=url, key=f"s/{number}", title=f"mTOR {number}")
+        saved = Saved(entry=Entry(url=url, title=url), article=article, matches=(match,) if number % 2 else ())
+        await storage.articles.save(source, [saved], NOW - (6 - number) * HOUR)
+    return source, topic, await storage.articles.recent()
+
+
+async def test_archive_pages_follow_one_another_under_every_filter(storage: Storage) -> None:
+    _, topic, articles = await filled(storage)
+    numbers = [article.id for article in articles]
+    word = IndexQuery(op="phrase", tokens=("mtor",))
+    browse = storage.browse
+
+    async def ids(query: IndexQuery | None = None, **filters: object) -> list[int]:
+        return [one.id for one in await browse.articles(query, **filters)]  # type: ignore[arg-type]
+
+    assert await ids() == numbers
+    assert await ids(word, limit=2) == numbers[:2]
+    assert await ids(word, before_id=numbers[1]) == numbers[2:]
+    assert await ids(topic_id=topic.id) == numbers[::2]
+    assert await ids(source="nowhere") == []
+    assert await ids(since=NOW - 2 * HOUR) == numbers[:2]
+    assert await ids(until=NOW - 5 * HOUR) == numbers[5:]
+    label = Label(topic_id=topic.id, article_id=numbers[3], verdict=Verdict.RELEVANT, by="ada", labelled_at=NOW)
+    await storage.topics.label(label)
+    assert await ids(verdict=Verdict.RELEVANT) == [numbers[3]]
+    assert await ids(verdict=Verdict.RELEVANT, topic_id=topic.id + 1) == []
+    assert await browse.labels_of(numbers[3]) == [(topic.id, "ada", Verdict.RELEVANT, "")]
+    assert list((await browse.matches_of(numbers)).keys()) == sorted(numbers[::2])
+
+
+async def test_a_sources_days_count_visits_failures_and_news(storage: Storage) -> None:
+    source, _, _ = await filled(storage)
+    for hours, outcome, new in ((1, "ok", 3), (2, "FetchError", 0), (25, "unchanged", 0), (24 * 20, "ok", 9)):
+        held = await storage.sources.claim("s", NOW, HOUR)
+        assert held is not None
+        poll = Poll(source_id=source.id, at=NOW - hours * HOUR, outcome=outcome, new=new)
+        await storage.sources.finish(held, poll, next_poll_at=NOW)
+
+    days = await storage.browse.source_days(NOW, 14)
+    funnel = await storage.browse.funnel(NOW - 7 * 24 * HOUR, NOW)
+
+    assert sorted(days, key=lambda one: one.back) == [
+        SourceDay(source_id=source.id, back=0, well=1, failed=1, new=3),
+        SourceDay(source_id=source.id, back=1, well=1, failed=0, new=0),
+    ]
+    assert (funnel.sources, funnel.visits, funnel.failed_visits) == (1, 3, 1)
+    assert (funnel.articles, funnel.matched, funnel.sent) == (6, 3, 0)
