@@ -27,14 +27,15 @@ _MAX_LETTERS = 2_000_000  # of all words remembered; some 200,000 words
 class Symbol:
     """One thing that a word of a text can be: a stem, an exact word, or a beginning."""
 
-    __slots__ = ("exact", "left", "needles", "right", "uses", "word")
+    __slots__ = ("common", "exact", "left", "needles", "right", "uses", "word")
 
     @property
     def carries(self) -> bool:
         return bool(self.needles or self.exact or self.left or self.right)
 
-    def __init__(self, word: Word) -> None:
+    def __init__(self, word: Word, common: float) -> None:
         self.word = word
+        self.common = common
         self.uses = 0
         self.needles: tuple[Needle, ...] = ()
         self.exact: tuple[Phrase, ...] = ()
@@ -42,19 +43,21 @@ class Symbol:
         self.right: dict[Symbol, tuple[Phrase, ...]] | None = None
 
 
+Symbols = tuple[Symbol, ...]
+
+
 class Phrase:
-    """Symbols in a row. `beside` is the place of the neighbour it is looked up by; `rest` holds all other words."""
+    """Symbols in a row. `beside` is the place of the neighbour it is looked up by."""
 
-    __slots__ = ("anchor", "beside", "cased", "needle", "rest", "symbols", "tight")
+    __slots__ = ("anchor", "beside", "cased", "needle", "symbols", "tight")
 
-    def __init__(self, needle: Needle, symbols: tuple[Symbol, ...], pattern: Pattern, anchor: int, beside: int) -> None:
+    def __init__(self, needle: Needle, symbols: Symbols, pattern: Pattern, anchor: int, beside: int) -> None:
         self.needle = needle
         self.symbols = symbols
         self.tight = pattern.tight
         self.cased = pattern.cased
         self.anchor = anchor
         self.beside = beside
-        self.rest = tuple((i - anchor, s) for i, s in enumerate(symbols) if i not in (anchor, beside))
 
 
 class Needle:
@@ -62,10 +65,10 @@ class Needle:
 
     __slots__ = ("idf", "key", "phrases", "single", "text", "topics", "uses")
 
-    def __init__(self, key: Key, idf: float) -> None:
+    def __init__(self, key: Key) -> None:
         self.key = key
         self.text = key[0]
-        self.idf = idf
+        self.idf = 1.0
         self.uses = 0
         self.single: tuple[Symbol, ...] = ()
         self.phrases: tuple[Phrase, ...] = ()
@@ -73,7 +76,6 @@ class Needle:
 
 
 Key = tuple[str, bool, bool]
-Symbols = tuple[Symbol, ...]
 
 
 class _Words(dict[str, Symbols]):
@@ -153,10 +155,9 @@ class Engine:
         key = (term.text, term.prefix, term.exact)
         needle = self._needles.get(key)
         if needle is None:
-            found = patterns(term)
-            needle = self._needles[key] = Needle(key, self._idf(found[0].words))
-            for pattern in found:
-                self._hang(needle, pattern)
+            needle = self._needles[key] = Needle(key)
+            common = [self._hang(needle, pattern) for pattern in patterns(term)]
+            needle.idf = self._idf(common[0])
         needle.uses += 1
         return needle
 
@@ -171,15 +172,17 @@ class Engine:
         for phrase in needle.phrases:
             self._take_down(phrase)
 
-    def _hang(self, needle: Needle, pattern: Pattern) -> None:
+    def _hang(self, needle: Needle, pattern: Pattern) -> float:
+        """Also tells how common the rarest of its words is, which carries it."""
         symbols = tuple(map(self._acquire_symbol, pattern.words))
         if len(symbols) == 1 and not pattern.cased:
             self._carry(symbols[0])
             symbols[0].needles += (needle,)
             needle.single += symbols
-            return
-        order = [self._commonness(word) for word in pattern.words]
-        anchor = order.index(min(order))
+            return symbols[0].common
+        order = [symbol.common for symbol in symbols]
+        common = min(order)
+        anchor = order.index(common)
         sides = [i for i in (anchor - 1, anchor + 1) if 0 <= i < len(order)]
         beside = min(sides, key=order.__getitem__, default=anchor)
         phrase = Phrase(needle, symbols, pattern, anchor, beside)
@@ -188,12 +191,13 @@ class Engine:
         self._carry(symbol)
         if beside == anchor:
             symbol.exact += (phrase,)
-            return
+            return common
         if beside < anchor:
             table = symbol.left = symbol.left or {}
         else:
             table = symbol.right = symbol.right or {}
         table[symbols[beside]] = (*table.get(symbols[beside], ()), phrase)
+        return common
 
     def _carry(self, symbol: Symbol) -> None:
         if not symbol.carries:
@@ -215,7 +219,7 @@ class Engine:
     def _acquire_symbol(self, word: Word) -> Symbol:
         symbol = self._symbols.get(word)
         if symbol is None:
-            symbol = self._symbols[word] = Symbol(word)
+            symbol = self._symbols[word] = Symbol(word, self._commonness(word))
             if word[0] == "prefix":
                 self._prefix_lengths[len(word[1])] = self._prefix_lengths.get(len(word[1]), 0) + 1
             self._words.forget(word)
@@ -243,10 +247,9 @@ class Engine:
             return self._df.get(stem(text) if kind == "word" else text, 0)
         return 1000 if text in STOP_WORDS else 100 / len(text)
 
-    def _idf(self, words: tuple[Word, ...]) -> float:
+    def _idf(self, common: float) -> float:
         if not self._df or not self._documents:
             return 1.0
-        common = min(self._commonness(word) for word in words)
         seen = min(common, self._documents / 50)
         return log(1 + (self._documents - seen + 0.5) / (seen + 0.5))
 
@@ -289,8 +292,8 @@ class Engine:
         tokens = reading.tokens
         if first < 0 or first + length > len(tokens):
             return
-        for offset, symbol in phrase.rest:
-            if symbol not in self._words[tokens[place + offset]]:
+        for token, symbol in zip(tokens[first : first + length], phrase.symbols, strict=True):
+            if symbol not in self._words[token]:
                 return
         if phrase.cased and not reading.is_cased(first, phrase.cased):
             return

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from monitor.errors import Problem
 
@@ -23,8 +23,7 @@ class Kind(StrEnum):
     END = "end"
 
 
-@dataclass(frozen=True, slots=True)
-class Lexeme:
+class Lexeme(NamedTuple):
     """`text` is a term without its quotes, a field or tag without colon and brackets; `number` the n of NEAR/n."""
 
     kind: Kind
@@ -65,8 +64,10 @@ def lexemes(text: str) -> tuple[list[Lexeme], list[Problem]]:
     found: list[Lexeme] = []
     problems: list[Problem] = []
     for match in _LEXEME.finditer(text):
-        start, end = match.span()
         kind = match.lastgroup or ""
+        if kind == "space":
+            continue
+        start, end = match.span()
         if kind == "word":
             found.append(_word(match, problems))
         elif kind == "phrase":
@@ -99,14 +100,15 @@ def _join_tagged_words(found: list[Lexeme]) -> None:
 
 def _phrase(match: re.Match[str], problems: list[Problem]) -> Lexeme:
     start, end = match.span()
-    if not match["closed"]:
-        column = start + len(match["exact"])
+    exact, inner, closed, star = match.group("exact", "inner", "closed", "star")
+    if not closed:
+        column = start + len(exact)
         hint = 'add " where the phrase ends'
         problems.append(_problem("unclosed-quote", "this quotation mark is never closed", hint, column, column + 1))
-    inner = " ".join(match["inner"].split())
-    prefix = bool(match["star"]) or inner.endswith("*")
+    inner = " ".join(inner.split())
+    prefix = bool(star) or inner.endswith("*")
     inner = inner[:-1].rstrip() if inner.endswith("*") else inner
-    return Lexeme(Kind.TERM, inner, start, end, quoted=True, prefix=prefix, exact=bool(match["exact"]))
+    return Lexeme(Kind.TERM, inner, start, end, quoted=True, prefix=prefix, exact=bool(exact))
 
 
 def _word(match: re.Match[str], problems: list[Problem]) -> Lexeme:

@@ -18,6 +18,7 @@ from difflib import get_close_matches
 
 from monitor.errors import Problem, QueryError
 from monitor.match.lexer import Kind, Lexeme, lexemes
+from monitor.match.made import make_term
 from monitor.match.readings import Joined, joined_parts, left_to_right, quoted_run, readings
 from monitor.match.vocabulary import (
     COMMON_WORDS,
@@ -116,7 +117,7 @@ class _Parser:
         return self.lexemes[self.at]
 
     def take(self) -> tuple[int, int]:
-        lexeme = self.peek()
+        lexeme = self.lexemes[self.at]
         self.at += 1
         return lexeme.start, lexeme.end
 
@@ -147,7 +148,8 @@ class _Parser:
 
     def operator(self, *, first: bool) -> Lexeme:
         """What joins the next unit to those before; of kind END where nothing is written."""
-        found = Lexeme(Kind.END, "", self.peek().start, self.peek().start)
+        ahead = self.peek()
+        found = Lexeme(Kind.END, "", ahead.start, ahead.start)
         while self.peek().kind in (Kind.AND, Kind.OR, Kind.NOT):
             lexeme = self.peek()
             self.take()
@@ -174,9 +176,10 @@ class _Parser:
             return None
         self.check_joints(joined)
         self.check_duplicates([unit for _, unit in joined])
-        kinds = {operator.kind for operator, _ in wanted[1:]}
-        units = [unit for _, unit in wanted]
-        core = joined_parts(Or if Kind.OR in kinds else And, units)
+        alternatives = any(operator.kind is Kind.OR for operator, _ in wanted[1:])
+        core = joined_parts(Or if alternatives else And, [unit for _, unit in wanted])
+        if not unwanted:
+            return core
         return joined_parts(And, [core, *(Not(part=part, start=part.start, end=part.end) for part in unwanted)])
 
     def check_duplicates(self, units: list[Query]) -> None:
@@ -263,8 +266,12 @@ class _Parser:
         return Near(parts=tuple(parts), distance=distances[0].number, start=parts[0].start, end=parts[-1].end)
 
     def atom(self, depth: int) -> Query | None:
+        lexeme = self.peek()
+        start = lexeme.start
+        if lexeme.kind is Kind.TERM and self.lexemes[self.at + 1].kind is not Kind.TAG:  # as nearly all are
+            self.at += 1
+            return self.term(lexeme, None, start)
         field: str | None = None
-        start = self.peek().start
         while self.peek().kind is Kind.FIELD:
             field = self.field_name(self.peek())
             self.take()
@@ -371,10 +378,7 @@ class _Parser:
             message = f"the query has more than {MAX_TERMS} terms"
             self.problem("too-many-terms", message, "split it into several topics", lexeme.start, lexeme.end)
             raise _TooMuch
-        term = Term(
-            text=lexeme.text, field=field or "", prefix=lexeme.prefix, exact=lexeme.exact,
-            start=start, end=lexeme.end,
-        )  # fmt: skip
+        term = make_term(start, lexeme.end, lexeme.text, field or "", lexeme.prefix, lexeme.exact)
         if field and field not in TEXT_FIELDS:
             return self.particular(replace(term, exact=False))
         return self.checked(term, lexeme)
@@ -402,9 +406,9 @@ class _Parser:
         if term.prefix and len(words) == 1 and len(words[0]) == MIN_PREFIX:
             message = f"{term} begins a great many words"
             self.problem("short-prefix-warning", message, "write more of the word", start, end)
-        if all(word in STOP_WORDS for word in words) and not term.exact and not term.text.isupper():
+        if STOP_WORDS.issuperset(words) and not term.exact and not term.text.isupper():
             self.problem("stop-words", f"{term} is in almost every article", "look for something rarer", start, end)
-        if not term.exact and not term.prefix and _acronym(term.text):
+        if term.text.isupper() and not term.exact and not term.prefix and _acronym(term.text):
             hint = f"write {term.text.lower()} to find the everyday word"
             self.problem("exact-case", f"{term.text} is looked for in capitals only", hint, start, end)
             return replace(term, exact=True)
@@ -428,7 +432,7 @@ class _Parser:
 
 
 def _acronym(text: str) -> bool:
-    return 2 <= len(text) <= 6 and text.isascii() and text.isalpha() and text.isupper() and text.lower() in COMMON_WORDS
+    return 2 <= len(text) <= 6 and text.isascii() and text.isalpha() and text.lower() in COMMON_WORDS
 
 
 def _positive(query: Query) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -37,7 +38,7 @@ def patterns(term: Term) -> tuple[Pattern, ...]:
     """At most four: as written, letters and digits apart (IL 6), joined (IL6), hyphens closed (antiinflammatory)."""
     if _SIMPLE.fullmatch(term.text) and not term.exact:
         written = term.text.split(" ")
-        words = [_word(word.lower(), word, prefix=False) for word in written]
+        words = list(map(_plain_word, written))
         if term.prefix:
             words[-1] = ("prefix", written[-1].lower())
         return (Pattern(tuple(words)),)
@@ -64,6 +65,11 @@ def _pieces(text: str) -> tuple[list[str], list[str], list[str]]:
     kept = [i for i, token in enumerate(folded.tokens) if token != BARRIER]
     gaps = [text[folded.place(a)[1] : folded.place(b)[0]] for a, b in pairwise(kept)]
     return [folded.tokens[i] for i in kept], gaps, [folded.cased[i] for i in kept]
+
+
+@lru_cache(maxsize=1 << 15)
+def _plain_word(written: str) -> Word:
+    return _word(written.lower(), written, prefix=False)
 
 
 def _word(token: str, written: str, *, prefix: bool) -> Word:
