@@ -140,15 +140,17 @@ async def fill(url: str, ports: list[int], feeds: int) -> None:
 
 def ways(server: pgtemp.TempPostgres, feeds: int, hosts: int, entries: int, workers: list[int]) -> None:
     print(f"{feeds} feeds of {entries} entries on {hosts} servers; {os.cpu_count()} cores")
-    print(f"{'way':24} {'feeds/s':>8} {'jobs':>6} {'jobs/s':>7} {'CPU ms/feed':>12} {'database CPU':>13} {'ratio':>6}")
-    alone = 0.0
+    print(
+        f"{'way':22} {'round':10} {'feeds/s':>8} {'jobs':>6} {'jobs/s':>7} {'CPU ms/feed':>12} {'database CPU':>13}"
+        f" {'ratio':>6}"
+    )
+    alone: dict[str, float] = {}
     with publishers(hosts, entries) as ports:
-        for count in (0, *workers):
-            speed = one_way(server, ports, feeds, count, alone)
-            alone = alone or speed
+        for number in (0, *workers):
+            one_way(server, ports, feeds, number, alone)
 
 
-def one_way(server: pgtemp.TempPostgres, ports: list[int], feeds: int, workers: int, alone: float) -> float:
+def one_way(server: pgtemp.TempPostgres, ports: list[int], feeds: int, workers: int, alone: dict[str, float]) -> None:
     url = server.create(f"bench_{workers}")
     store.migrate(url)
     jobs.install(url)
@@ -174,31 +176,41 @@ def one_way(server: pgtemp.TempPostgres, ports: list[int], feeds: int, workers: 
         else:
             ours = [roles.start("run", **common)]
         time.sleep(4)  # they have started, and nothing is due yet
-        before, database = sum(cpu(role.pid) for role in ours), cpu(server.pid)
-        db.execute("update source set next_poll_at = null")
-        until(lambda: count(db, "poll") >= feeds, 3600, "all polls")
-        after, database_after = sum(cpu(role.pid) for role in ours), cpu(server.pid)
-        seconds, wrong = db.execute(
-            "select extract(epoch from max(at) - min(at))::float, count(*) filter (where outcome <> 'ok') from poll"
-        ).fetchone() or (0.0, 0)
-        assert not wrong, f"{wrong} polls went wrong"
-        assert count(db, "poll") == feeds, "a feed was polled twice"
-        made = count(db, "(select last_value from engine.procrastinate_jobs_id_seq where is_called) s")
-        number = (
-            (db.execute("select last_value from engine.procrastinate_jobs_id_seq").fetchone() or (0,))[0] if made else 0
-        )
+        name = f"scheduler, {workers} worker{'s' * (workers > 1)}" if workers else "monitor run"
+        speed = 0.0
+        for done, round_ in enumerate(("new", "unchanged")):
+            before, database = sum(cpu(role.pid) for role in ours), cpu(server.pid)
+            first_job = last_job(db)
+            db.execute("update source set next_poll_at = null")
+            until(lambda polls=(done + 1) * feeds: count(db, "poll") >= polls, 3600, "all polls")
+            after, database_after = sum(cpu(role.pid) for role in ours), cpu(server.pid)
+            seconds, wrong = db.execute(ROUND, {"skip": done * feeds}).fetchone() or (0.0, 0)
+            assert not wrong, f"{wrong} polls went wrong"
+            assert count(db, "poll") == (done + 1) * feeds, "a feed was polled twice"
+            number = last_job(db) - first_job
+            speed = feeds / seconds
+            alone.setdefault(round_, speed)
+            print(
+                f"{name:22} {round_:10} {speed:8.1f} {number:6} {number / seconds:7.1f}"
+                f" {1000 * (after - before) / feeds:12.1f} {1000 * (database_after - database) / feeds:13.1f}"
+                f" {speed / alone[round_]:6.2f}",
+                flush=True,
+            )
         for role in ours:
             role.send(signal.SIGTERM)
         for role in ours:
             role.wait(60)
-    speed = feeds / seconds
-    name = f"scheduler, {workers} worker{'s' * (workers > 1)}" if workers else "monitor run"
-    print(
-        f"{name:24} {speed:8.1f} {number:6} {number / seconds:7.1f} {1000 * (after - before) / feeds:12.1f}"
-        f" {1000 * (database_after - database) / feeds:13.1f} {speed / (alone or speed):6.2f}",
-        flush=True,
-    )
-    return speed
+
+
+ROUND = """
+    select extract(epoch from max(at) - min(at))::float, count(*) filter (where outcome not in ('ok', 'unchanged'))
+      from (select at, outcome from poll order by id offset %(skip)s) polls
+"""
+
+
+def last_job(db: psycopg.Connection[tuple[int, ...]]) -> int:
+    found = db.execute("select case when is_called then last_value else 0 end from engine.procrastinate_jobs_id_seq")
+    return (found.fetchone() or (0,))[0]
 
 
 def count(db: psycopg.Connection[tuple[int, ...]], table: str) -> int:

@@ -146,8 +146,10 @@ def _dealt(digest: Digest, frame: Frame, cards: Cards, forms: Mapping[int, bool]
 
 
 def digest_id(digest: Digest, letterhead: Letterhead, links: Links) -> str:
-    """One Message-ID for each (subscription, period), so that a second copy can be known for one."""
-    name = f"{digest.period.key}.{digest.subscription.id}"
+    """One Message-ID for each (subscription, period), so that a second copy can be known for one; RFC 5322 has no colon
+    in it, and a relay may drop what it cannot read.
+    """
+    name = f"{digest.period.key.replace(':', '')}.{digest.subscription.id}"
     return f"<{name}.{links.seal(name)}@{letterhead.list_domain}>"
 
 

@@ -10,6 +10,7 @@ check DIRECTORY           what arrived against what was published: nothing lost,
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import sys
 import time
@@ -25,6 +26,16 @@ SERVERS = 12  # names of the one that serves; each has its turn and its pause
 PORT = 8099
 
 
+def words(feed: object, number: object, count: int) -> str:
+    """Each article's own: similar ones would be taken for one story, and mailed as one."""
+    rng = random.Random(f"{feed}/{number}/{count}")
+    return " ".join("".join(rng.choices("abcdefghiklmnoprstuv", k=rng.randint(4, 9))) for _ in range(count))
+
+
+def title_of(feed: object, number: object) -> str:
+    return f"Marker-{feed}-{number} {words(feed, number, 7)} mTOR"
+
+
 class Feeds(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     started = time.monotonic()
@@ -37,14 +48,15 @@ class Feeds(BaseHTTPRequestHandler):
             # two articles at first, one more each half minute
             out = min(ARTICLES, 2 + int((time.monotonic() - self.started) / 30))
             items = "".join(
-                f"<item><title>Marker-{feed}-{n} mTOR and opioid tolerance</title><link>http://{host}/page/{feed}/{n}</link></item>"
+                f"<item><title>{title_of(feed, n)}</title><link>http://{host}/page/{feed}/{n}</link>"
+                f"<description>{words(feed, n, 30)}</description></item>"
                 for n in range(out)
             )
             body = f'<rss version="2.0"><channel><title>Feed {feed}</title>{items}</channel></rss>'
             mime = "application/rss+xml"
         elif kind == "page":
-            title = f"Marker-{feed}-{number} mTOR and opioid tolerance"
-            text = "Opioid tolerance after mTOR activation was studied in this sample. " * 10
+            title = title_of(feed, number)
+            text = words(feed, number, 200)
             article = f"<article><h1>{title}</h1><p>{text}</p></article>"
             body = f"<html><head><title>{title}</title></head><body>{article}</body></html>"
             mime = "text/html"
@@ -75,7 +87,7 @@ async def fill() -> None:
             await monitor.storage.sources.add(Source(slug=slug, name=slug, url=url, interval=timedelta(minutes=30)))
         topics = tuple(topic.id for topic in await monitor.storage.topics.list())
         for number in range(READERS):
-            wanted = Subscription(subscriber_id=0, topic_ids=topics, cadence=Cadence.AT_ONCE, max_items=100)
+            wanted = Subscription(subscriber_id=0, topic_ids=topics, cadence=Cadence.AT_ONCE, max_items=400)
             await monitor.readers.add(Subscriber(email=f"reader{number}@example.org"), wanted)
     print(f"{FEEDS} feeds, {READERS} readers")
 
