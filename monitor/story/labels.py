@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from monitor.identity import host_of, normal_doi
 from monitor.model import Article, Badge
@@ -71,7 +72,7 @@ _SAYS = tuple(
         (
             OBSERVATIONAL,
             r"\b(?:observational|cohort|case-control|cross-sectional|registry-based|register-based|longitudinal)"
-            r"[\w\s,-]{0,25}\b(?:study|studies|analysis|data)\b|\b(?:birth|prospective|retrospective) cohort\b",
+            r"[\w\s,-]{0,25}\b(?:study|analysis)\b|\b(?:birth|prospective|retrospective) cohort\b",
         ),
         (CASE, r"\bcase (?:report|series)\b"),
         (MICE, rf"{_WITH}(?:mice\b|mouse models?\b)|^mice\b|{_THE}mice{_LIVED}"),
@@ -92,7 +93,7 @@ _OTHERS = re.compile(
     rf"\b(?:earlier|previous|prior|past|other|another|older|recent|existing|animal|most|some|many|several"
     rf"|numerous) (?:[\w-]+ ){{0,4}}(?:{_WORK})\b"
     r"|\b(?:has|have|had) (?:previously|already|long|only|so far|until now)\b"
-    r"|\b(?:previously|earlier|formerly|so far|until now|in the past|years ago|once|others|elsewhere|a rival)\b",
+    r"|\b(?:previously|earlier|formerly|so far|until now|in the past|years ago|others|elsewhere|a rival)\b",
     re.IGNORECASE,
 )
 _TO_COME = re.compile(
@@ -120,9 +121,7 @@ _AFTER = re.compile(
     re.IGNORECASE,
 )
 _PRESS = re.compile(
-    r"\b(?:for immediate release|media contacts?|press contacts?|news release|press release)\b|"
-    r"^(?:source|materials provided by|provided by)\b",
-    re.IGNORECASE,
+    r"\b(?:for immediate release|media contacts?:|press contacts?:)|^(?:news release|press release)\b", re.IGNORECASE
 )
 _PRESS_HOSTS = frozenset(
     {"eurekalert.org", "prnewswire.com", "businesswire.com", "globenewswire.com", "newswise.com", "alphagalileo.org"}
@@ -130,6 +129,7 @@ _PRESS_HOSTS = frozenset(
 _SENTENCE = re.compile(r"(?<=[.!?][\s\"”'’)])\s*(?=[\"“'‘(]?[A-Z0-9])|\n+")
 
 
+@lru_cache(maxsize=2048)  # the same article stands in many readers' digests
 def badges(article: Article) -> tuple[Badge, ...]:
     """What the article is, most telling first; never without the words that say so."""
     found: dict[str, Badge] = {}
@@ -183,12 +183,13 @@ def _by_place(article: Article) -> Iterator[Badge]:
                 yield Badge(text=PRESS_RELEASE, quote=_cut(line), by="text")
                 break
         else:
-            if article.provider and article.provider.casefold() not in _own_names(article):
+            if host in _REPUBLISHERS and article.provider and article.provider.casefold() not in _AGENCIES:
                 yield Badge(text=PRESS_RELEASE, quote=f"Provided by {_cut(article.provider)}", by="text")
 
 
-def _own_names(article: Article) -> set[str]:
-    return {article.publisher.casefold(), article.source_slug.replace("-", " ").casefold(), article.journal.casefold()}
+# Sites that print an institution's release under "Provided by …"; elsewhere a provider is only the site's own name.
+_REPUBLISHERS = frozenset({"medicalxpress.com", "phys.org", "techxplore.com", "sciencedaily.com"})
+_AGENCIES = frozenset({"afp", "healthday", "associated press", "the conversation", "kff health news", "reuters"})
 
 
 def _by_text(article: Article) -> Iterator[Badge]:
@@ -230,9 +231,8 @@ def _claims(sentence: str, label: str, start: int, end: int) -> bool:
         before = sentence[clause:end].rpartition(" ")[0]
     if _NOT.search(before) or _TO_COME.search(before) or _AFTER.match(after):
         return False
-    reach = 0 if label in (META, REVIEW) else 60  # these are about other studies
-    others = _OTHERS.finditer(sentence, max(0, start - 120), min(len(sentence), end + 10))
-    return not any(found.start() < end and found.end() > start - reach for found in others)
+    about = (start, end + 10) if label in (META, REVIEW) else (0, len(sentence))  # those are about other studies
+    return not any(found.start() < about[1] and found.end() > about[0] for found in _OTHERS.finditer(sentence))
 
 
 def sentences(text: str) -> list[str]:

@@ -86,6 +86,9 @@ SENTENCES = (
     ("A previous randomised trial found no benefit.", ""),
     ("Compared with mice, people sleep at night.", ""),
     ("So far the compound had been given only to rats.", ""),
+    ("The search included randomised trials, observational studies and reviews.", ""),
+    ("Observational studies link fibre to the response to therapy.", ""),
+    ("Mice that were given the drug at dawn had more cells, earlier studies had shown.", ""),
     # it only sounds like it
     ("The hospital reviews its rules each year.", ""),
     ("In that case, reports should be sent to the ministry.", ""),
@@ -112,6 +115,8 @@ PAPER = {
     "doi": "10.5555/a",
 }
 NEWS = {"url": "https://news.example.org/1", "canonical_url": "https://news.example.org/1", "key": "news.example.org/1"}
+
+MX = NEWS | {"canonical_url": "https://medicalxpress.com/news/2026-01-a.html"}
 
 
 def an(article: dict[str, str], **values: object) -> Article:
@@ -151,7 +156,10 @@ def test_a_label_always_has_its_quote_out_of_the_article() -> None:
         (an(PAPER), []),
         (an(PAPER, doi="10.1101/2026.01.01", key="doi:10.1101/2026.01.01"), ["Preprint"]),
         (an(NEWS, canonical_url="https://www.eurekalert.org/news-releases/1", doi="10.5555/a"), ["Press release"]),
-        (an(NEWS, provider="Institute of Invented Hearts", doi="10.5555/a"), ["Press release"]),
+        (an(MX, provider="Institute of Invented Hearts", doi="10.5555/a"), ["Press release"]),
+        (an(MX, provider="HealthDay", doi="10.5555/a"), []),
+        (an(NEWS, provider="The Invented Ledger", doi="10.5555/a"), []),  # a site's own name
+        (an(NEWS, body="FOR IMMEDIATE RELEASE", doi="10.5555/a"), ["Press release"]),
         (an(NEWS, body="A new study finds that walking helps."), ["No paper found"]),
         (an(NEWS, body="A new study finds that walking helps.", doi="10.5555/a"), []),
         (an(NEWS, body="A new study finds that walking helps.", journal="J Clin Invest"), []),
