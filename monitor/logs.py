@@ -52,7 +52,7 @@ def _event(record: logging.LogRecord) -> dict[str, object]:
         return {"event": redact(record.getMessage())}
     values = (one if isinstance(one, int | float | None) else redact(str(one)) for one in record.args)
     return {
-        "event": phrase,
+        "event": phrase or redact(record.getMessage()),
         **{f"{name}_" if name in RESERVED else name: v for name, v in zip(names, values, strict=True)},
     }
 

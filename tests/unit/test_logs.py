@@ -84,7 +84,7 @@ def test_the_data_of_a_line_are_fields_of_their_own() -> None:
     [
         ("100%% of source=%s", ("x",), "100% of source=x"),
         ("%s failed item=%s", ("poll", 7), "poll failed item=7"),
-        ("level=%s", ("high",), ""),
+        ("level=%s", ("high",), "level=high"),
     ],
 )
 def test_a_line_that_is_written_otherwise_stays_whole(text: str, arguments: tuple[object, ...], event: str) -> None:
