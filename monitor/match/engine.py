@@ -39,11 +39,28 @@ class Symbol:
         self.uses = 0
         self.needles: tuple[Needle, ...] = ()
         self.exact: tuple[Phrase, ...] = ()
-        self.left: dict[Symbol, tuple[Phrase, ...]] | None = None
-        self.right: dict[Symbol, tuple[Phrase, ...]] | None = None
+        self.left: Beside | None = None
+        self.right: Beside | None = None
 
 
 Symbols = tuple[Symbol, ...]
+
+
+class Beside(dict[Symbol, tuple["Phrase", ...]]):
+    """Phrases by the neighbour of the word that carries them. `heads` are the neighbours' first letters, which folding
+    and stemming keep: a glance at them saves most words beside from being looked up.
+    """
+
+    __slots__ = ("heads",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = ""
+
+    def put(self, neighbour: Symbol, phrase: Phrase) -> None:
+        self[neighbour] = (*self.get(neighbour, ()), phrase)
+        if neighbour.word[1][0] not in self.heads:
+            self.heads += neighbour.word[1][0]
 
 
 class Phrase:
@@ -193,10 +210,10 @@ class Engine:
             symbol.exact += (phrase,)
             return common
         if beside < anchor:
-            table = symbol.left = symbol.left or {}
+            table = symbol.left = symbol.left or Beside()
         else:
-            table = symbol.right = symbol.right or {}
-        table[symbols[beside]] = (*table.get(symbols[beside], ()), phrase)
+            table = symbol.right = symbol.right or Beside()
+        table.put(symbols[beside], phrase)
         return common
 
     def _carry(self, symbol: Symbol) -> None:
@@ -276,11 +293,11 @@ class Engine:
                         hits[needle] = [place << SHIFT | 1]
                 for phrase in symbol.exact:
                     self._check(phrase, place, reading)
-                if symbol.right is not None and place < last:
+                if symbol.right is not None and place < last and tokens[place + 1][0] in symbol.right.heads:
                     for neighbour in words[tokens[place + 1]]:
                         for phrase in symbol.right.get(neighbour, ()):
                             self._check(phrase, place, reading)
-                if symbol.left is not None and place:
+                if symbol.left is not None and place and tokens[place - 1][0] in symbol.left.heads:
                     for neighbour in words[tokens[place - 1]]:
                         for phrase in symbol.left.get(neighbour, ()):
                             self._check(phrase, place, reading)

@@ -143,7 +143,10 @@ class Matcher:
 
     def match(self, article: Article) -> list[Match]:
         """The matches of `article`, in the order of topic ids; spans count code points of the original."""
-        reading = self.read(article)
+        return self.match_read(self.read(article))
+
+    def match_read(self, reading: Reading) -> list[Match]:
+        """The matches of an article that was read already."""
         asked: dict[Slot, list[Needle]] = {slot: [] for slot in self._always.values()}
         for needle in reading.hits:
             for slot in needle.topics:

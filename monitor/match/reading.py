@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from monitor.match.made import make_span
 from monitor.match.terms import TIGHT
 from monitor.model import Article, Field, Span
-from monitor.text import BARRIER, Folded
+from monitor.text import BARRIER, Folded, index_words
 
 if TYPE_CHECKING:
     from monitor.match.engine import Needle
@@ -48,6 +48,10 @@ class Reading:
         self._alone: dict[Needle, tuple[float, tuple[Span, ...]]] = {}
         self._spans: dict[Find, Span] = {}
         self._tight: dict[int, bool] = {}
+
+    def index_words(self) -> tuple[str, str]:
+        """Title and text as `monitor.text.index_text` gives them."""
+        return index_words(self.title.tokens), index_words(self.body.tokens)
 
     def is_cased(self, place: int, words: tuple[str, ...]) -> bool:
         """`words` stand there, in the same case; a phrase never spans title and text."""
