@@ -349,4 +349,9 @@ def index_text(text: str) -> str:
 
     With an IndexQuery over it the index finds at least what the engine finds.
     """
-    return " ".join(index_token(token) for token in tokens(text) if token != BARRIER)
+    return index_words(tokens(text))
+
+
+def index_words(folded: Sequence[str]) -> str:
+    """`index_text` of a text that is folded already, from its tokens."""
+    return " ".join([index_token(token) for token in folded if token != BARRIER])

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from monitor.errors import NotFound, StorageError
 from monitor.identity import normal_doi, url_key
 from monitor.model import Article, IndexQuery, Match, Source
+from monitor.text import index_text
 from storage import matches as topic_matches
 from storage import papers, rows, search, stories
 from storage import tables as t
@@ -46,7 +47,7 @@ class Articles(Pages):
         _fill_blanks(db, known, values, first, now)
         if source_id is not None:
             _link_entries(db, source_id, found, {**known, **new}, set(known), now)
-        search.add(db, [(number, values[key]["title"], _text(values[key])) for key, number in new.items()])
+        search.add_words(db, [(number, *_words(first[key], values[key])) for key, number in new.items()])
         _put_matches(db, {number: first[key].matches for key, number in new.items()}, now, new=True)
         _put_pages(db, {number: first[key] for key, number in new.items()})
         stories.put_due(db, new.values())
@@ -194,6 +195,14 @@ def _by_key(found: Sequence[Saved]) -> dict[str, Saved]:
 def _text(article: rows.Values) -> str:
     text: str = article["body"] or article["summary"]
     return text
+
+
+def _words(saved: Saved, stored: rows.Values) -> tuple[str, str]:
+    """What the index gets: of the texts as they are stored, for they are taken out of it by those."""
+    article, title, text = saved.article, stored["title"], _text(stored)
+    if saved.words is not None and article.title == title and (article.body or article.summary) == text:
+        return saved.words
+    return index_text(title), index_text(text)
 
 
 def _ids(db: sa.Connection, keys: Sequence[str]) -> dict[str, int]:

@@ -31,13 +31,16 @@ Texts = tuple[int, str, str]  # article id, title, body or summary
 
 def add(db: sa.Connection, articles: Sequence[Texts]) -> None:
     """Index new articles. Title and text must be as stored: `remove` folds them again."""
+    add_words(db, [(number, index_text(title), index_text(text)) for number, title, text in articles])
+
+
+def add_words(db: sa.Connection, articles: Sequence[Texts]) -> None:
+    """As `add`, of articles whose title and text went through `index_text` already."""
     if not articles:
         return
     if db.dialect.name == "sqlite":
-        rows = [(number, index_text(title), index_text(text)) for number, title, text in articles]
-        db.exec_driver_sql(
-            "insert into article_fts(rowid, title, body) values (?, ?, ?)", rows, execution_options=CLEAN
-        )
+        sql = "insert into article_fts(rowid, title, body) values (?, ?, ?)"
+        db.exec_driver_sql(sql, list(articles), execution_options=CLEAN)
         return
     postgres = [_vector(number, title, text) for number, title, text in articles]
     db.exec_driver_sql(
@@ -158,7 +161,7 @@ def _tokens(query: IndexQuery) -> tuple[str, ...]:
 
 
 def _vector(number: int, title: str, text: str) -> dict[str, object]:
-    """A tsvector literal made here: PostgreSQL's own parser would cut some tokens in other places."""
+    """A tsvector literal of words, made here: PostgreSQL's own parser would cut some tokens in other places."""
     places: dict[str, list[str]] = {}
     partial, size = False, 0
     for position, weight, token in _positions(title, text):
@@ -178,10 +181,10 @@ def _vector(number: int, title: str, text: str) -> dict[str, object]:
 
 def _positions(title: str, text: str) -> Iterator[tuple[int, str, str]]:
     position = 0
-    for token in index_text(title).split():
+    for token in title.split():
         position += 1
         yield position, "A", token
     position += 1  # no phrase crosses from the title into the text
-    for token in index_text(text).split():
+    for token in text.split():
         position += 1
         yield position, "", token

@@ -11,12 +11,16 @@ from monitor.model import Concept as Concept
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """An entry, the article made of it and its matches. `page_due_at`: when to fetch its page, if ever."""
+    """An entry, the article made of it and its matches. `page_due_at`: when to fetch its page, if ever.
+
+    `words`: index_text of the article's title and text, where whoever matched it has folded them already.
+    """
 
     entry: Entry
     article: Article
     matches: tuple[Match, ...] = ()
     page_due_at: datetime | None = None
+    words: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from monitor.errors import ParseError
 from monitor.identity import article_key, canonical_url, host_of
-from monitor.model import Article, Entry, Feed, TextFrom
+from monitor.model import Article, Entry, Feed, Source, TextFrom
 from monitor.parse.body import SHORT, page_text
 from monitor.parse.entry import language_code
 from monitor.parse.metadata import Metadata, read_metadata
@@ -41,8 +41,8 @@ def parse_article(body: bytes, *, url: str, content_type: str = "", entry: Entry
     return _merged(page, found, meta, entry, text, text_from)
 
 
-def article_from_entry(entry: Entry, *, feed: Feed | None = None) -> Article:
-    """What the feed alone says: a teaser as a rule, the whole text for some feeds."""
+def article_from_entry(entry: Entry, *, feed: Feed | None = None, source: Source | None = None) -> Article:
+    """What the feed alone says: a teaser as a rule, the whole text for some feeds. `source` is where it came from."""
     provider = feed.title if feed else ""
     return Article(
         url=entry.url,
@@ -72,6 +72,8 @@ def article_from_entry(entry: Entry, *, feed: Feed | None = None) -> Article:
         trial_ids=entry.trial_ids,
         open_access_url=entry.open_access_url,
         text_from=TextFrom.FEED,
+        source_id=source.id if source else 0,
+        source_slug=source.slug if source else "",
     )
 
 

@@ -66,7 +66,11 @@ _PARAGRAPH = "\x1d"
 
 def clean(text: str) -> str:
     """One line: no control characters, single blanks."""
-    return " ".join((text if text.isprintable() else _UNPRINTABLE.sub(" ", text)).split())
+    if not text.isprintable():
+        text = _UNPRINTABLE.sub(" ", text)
+    elif "  " not in text:
+        return text.strip(" ")  # the blank is the only space that is printable
+    return " ".join(text.split())
 
 
 def plain_line(markup: str, limit: int = MAX_TEXT) -> str:

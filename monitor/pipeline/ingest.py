@@ -188,9 +188,14 @@ class Ingest:
         return counts.new
 
     def _saved(self, source: Source, feed: Feed, entry: Entry, now: datetime) -> Saved:
-        article = replace(article_from_entry(entry, feed=feed), source_id=source.id, source_slug=source.slug)
+        article = article_from_entry(entry, feed=feed, source=source)
+        with self.meter.match_seconds.timed():
+            reading = self.matcher.read(article)
+            matches = tuple(self.matcher.match_read(reading))
         page_due_at = now if source.pages and article.url else None
-        return Saved(entry=entry, article=article, matches=tuple(self._match(article)), page_due_at=page_due_at)
+        return Saved(
+            entry=entry, article=article, matches=matches, page_due_at=page_due_at, words=reading.index_words()
+        )
 
     async def _succeeded(self, source: Source, visit: Visit, seconds: float) -> Poll:
         now = self.now()

@@ -23,6 +23,7 @@ from storage_samples import (
 )
 
 from monitor.errors import NotFound, StorageError
+from monitor.match.reading import Reading
 from monitor.model import Field, IndexQuery, Label, Match, Span, TextFrom, Verdict
 from monitor.text import index_text
 from storage import Counts, PageTask, Saved, Storage
@@ -141,6 +142,22 @@ async def test_nul_and_lone_surrogates_are_dropped_and_the_index_stays_right(sto
     assert task.entry.title == "ab  c \U0001f9ea"
     assert await storage.articles.hits(word("aspirin")) == 0
     assert await storage.articles.hits(word("ibuprofen")) == 1
+
+
+@pytest.mark.parametrize(("title", "word_in_index"), [("as\x00pirin", "aspirin"), ("Aspirins", "aspirin")])
+async def test_words_that_come_with_an_article_are_those_of_its_stored_text(
+    storage: Storage, title: str, word_in_index: str
+) -> None:
+    source = await storage.sources.add(a_source())
+    one = saved(1, title=title, summary="", body="Ibuprofen.")
+    one = replace(one, words=Reading(one.article).index_words())
+
+    await storage.articles.save(source, [one], NOW)
+    found = await storage.articles.hits(word(word_in_index)), await storage.articles.hits(word("ibuprofen"))
+    await storage.articles.prune(NOW + DAY)
+
+    assert found == (1, 1)
+    assert await storage.articles.hits(word(word_in_index)) == 0
 
 
 # --- pages ----------------------------------------------------------------------------------------------------
