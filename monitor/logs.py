@@ -12,7 +12,7 @@ ADDRESS = re.compile(r"\b([A-Za-z0-9])[A-Za-z0-9._%+-]{0,63}@([A-Za-z0-9.-]{1,25
 QUERY = re.compile(r"(https?://[^\s?#]{1,2000})\?[^\s]{1,2000}")
 CREDENTIALS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{1,30}://)[^\s/]{1,500}@")
 BEARER = re.compile(r"(?i)\b(bearer|basic)\s{1,4}[A-Za-z0-9._~+/=-]{8,}")
-TOKEN = re.compile(r"/(setup|u|confirm|address|preferences|f|view|feed|topic-feed|pause|cite)/[A-Za-z0-9_.~%-]{16,}")
+TOKEN = re.compile(r"/(u|confirm|address|preferences|f|view|feed|topic-feed|pause|cite)/[A-Za-z0-9_.~%-]{16,}")
 FIELD = re.compile(r"(?: |^)([a-z_]+)=%(?:\.\d)?[sdfr](?= |$)")  # of a format: the data behind its phrase
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
-from running import Clock, prepare
+from running import Clock, prepare, running
 
 from monitor import app as composition
 from monitor.app import Opened
@@ -217,3 +217,49 @@ async def test_the_heart_counts_its_beats_and_watches(tmp_path: Path) -> None:
 
     assert monitor.meter.jobs.values["alerts", "ok"] >= 1
     assert monitor.meter.jobs.values["poll", "ok"] >= 1
+
+
+async def test_a_visit_its_articles_matches_and_mails_are_counted(tmp_path: Path) -> None:
+    from storage_samples import a_delivery
+
+    from monitor.model import Source, Subscriber
+
+    item = "<item><title>{}</title><link>https://news.example.org/{}</link></item>"
+    titles = ["Rapamycin inhibits mTOR", "A headline about the weather"]
+    body = "<rss version='2.0'><channel>{}</channel></rss>".format(
+        "".join(item.format(title, number) for number, title in enumerate(titles))
+    ).encode()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    source = Source(slug="news", name="News", url=f"http://{place}/feed", pages=False)
+    twin = Source(slug="twin", name="Twin", url=f"http://{place}/feed?2", pages=False)
+    down = Source(slug="down", name="Down", url="http://127.0.0.1:1/feed", pages=False)
+    clock = Clock()
+    overrides: dict[str, object] = {"fetch__allow": (place, "127.0.0.1:1"), "fetch__host_delay": 0.0, "smtp__host": ""}
+    async with running(tmp_path, clock, sources=[source, down], **overrides) as monitor:
+        await monitor.poll_due()
+        await monitor.storage.sources.add(twin)
+        await monitor.poll_due()
+        reader = await monitor.storage.readers.add_subscriber(Subscriber(email="ada@example.org"), clock())
+        await monitor.storage.outbox.enqueue_mail(a_delivery(None, reader, "letter", queued_at=clock()))
+        await monitor.send_due()
+        meter = monitor.meter
+        server.close()
+        await server.wait_closed()
+
+    assert meter.fetches.values["news", "ok"] == 1
+    assert sum(value for (slug, _), value in meter.fetches.values.items() if slug == "down") == 1
+    assert meter.stored.values == {("news",): 2, ("twin",): 0}
+    assert meter.duplicates.values[()] == 2
+    assert meter.matches.values["mtor",] >= 1
+    assert meter.messages.values["accepted",] == 1
+    assert sum(meter.fetch_seconds.counts) == 3
+    assert sum(meter.match_seconds.counts) >= 4
