@@ -274,7 +274,7 @@ def _nobody_in(database: Path) -> Iterator[bool]:
     An exclusive lock of SQLite's own: unlike ours, which only `monitor run` takes, every open connection stands in its
     way.
     """
-    if not database.exists():
+    if _is_new(database):
         yield False
         return
     with closing(sqlite3.connect(database, timeout=_WAIT, isolation_level=None)) as db:
@@ -294,9 +294,14 @@ def _nobody_in(database: Path) -> Iterator[bool]:
         yield is_whole
 
 
+def _is_new(database: Path) -> bool:
+    """Nothing there, or an empty file, as our lock makes it."""
+    return not database.exists() or not database.stat().st_size
+
+
 def _set_aside(database: Path, now: datetime, *, is_whole: bool) -> Path | None:
     """Keep what was there: a second name for it, so that at no moment there is no database."""
-    if not database.exists() or not database.stat().st_size:
+    if _is_new(database):
         return None
     aside = database.with_name(f"{database.name}.before-{now:%Y%m%dT%H%M%SZ}")
     with suppress(FileExistsError):

@@ -212,6 +212,53 @@ async def test_a_role_that_may_make_no_database_still_gets_a_checked_dump(
     assert "may not create databases" in made.checks[1]
 
 
+async def test_a_crash_at_the_last_step_leaves_the_database_of_before(
+    file_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup.backup(file_url, tmp_path / "empty.db")
+    await fill(file_url)
+    before = contents(file_url)
+
+    def crash(_draft: Path, _target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(backup, "_settle", crash)
+    with pytest.raises(KeyboardInterrupt):
+        backup.restore(file_url, tmp_path / "empty.db", reason=REASON, now=NOW)
+
+    assert contents(file_url) == before
+
+
+@pytest.mark.parametrize("damage", ["header", "middle"])
+async def test_a_damaged_database_is_replaced_and_kept(file_url: str, tmp_path: Path, damage: str) -> None:
+    await fill(file_url)
+    backup.backup(file_url, tmp_path / "copy.db")
+    path = Path(file_url.removeprefix("sqlite:///"))
+    data = bytearray(path.read_bytes())
+    start = 0 if damage == "header" else len(data) // 2
+    data[start : start + 9_000] = b"\xff" * 9_000
+    path.write_bytes(data)
+
+    done = backup.restore(file_url, tmp_path / "copy.db", reason=REASON, now=NOW)
+
+    assert done.aside is not None
+    assert done.aside.read_bytes()[start : start + 9_000] == b"\xff" * 9_000
+    async with Storage.open(file_url) as storage:
+        assert await storage.articles.count() == 7
+
+
+async def test_a_machine_that_had_nothing_gets_all(tmp_path: Path, file_url: str) -> None:
+    await fill(file_url)
+    backup.backup(file_url, tmp_path / "copy.db")
+    (tmp_path / "new").mkdir()
+
+    done = backup.restore(f"sqlite:///{tmp_path}/new/monitor.db", tmp_path / "copy.db", reason=REASON, now=NOW)
+
+    assert done.aside is None
+    async with Storage.open(f"sqlite:///{tmp_path}/new/monitor.db") as storage:
+        assert await storage.articles.count() == 7
+
+
 # --- refused --------------------------------------------------------------------------------------------------
 
 
