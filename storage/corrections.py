@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from monitor.identity import normal_doi
 from monitor.model import (
+    Article,
     Correction,
     CorrectionKind,
     DeliveryState,
@@ -26,6 +28,15 @@ _a = t.article.c
 _g = t.ledger.c
 _d = t.delivery.c
 _m = t.story_member.c
+GRAVITY = (
+    CorrectionKind.RETRACTION,
+    CorrectionKind.WITHDRAWAL,
+    CorrectionKind.REMOVAL,
+    CorrectionKind.PARTIAL_RETRACTION,
+    CorrectionKind.EXPRESSION_OF_CONCERN,
+    CorrectionKind.CORRECTION,
+    CorrectionKind.REINSTATEMENT,
+)
 _GONE = (DeliveryState.FAILED.value, DeliveryState.CANCELLED.value)
 
 
@@ -56,6 +67,24 @@ class Corrections(Repository):
     def untold(self, db: sa.Connection, subscriber_id: int) -> builtins.list[SafetyItem]:
         """Notices about what this reader was sent that they were not told, oldest first, with what was sent."""
         return _untold(db, subscriber_id)
+
+    @reads
+    def about(self, db: sa.Connection, articles: Sequence[Article]) -> dict[int, Correction]:
+        """The gravest notice about each article's paper, by article id: what a reader must know who never saw it."""
+        names = {
+            (normal_doi(article.doi), article.pmid): article for article in articles if article.doi or article.pmid
+        }
+        known: dict[str, Correction] = {}
+        for column, wanted in ((_c.doi, {doi for doi, _ in names}), (_c.pmid, {pmid for _, pmid in names})):
+            for some in chunks(sorted(wanted - {""})):
+                for row in db.execute(t.correction.select().where(column.in_(some))):
+                    one, name = to_correction(row), str(getattr(row, column.name))
+                    known[name] = min(one, known.get(name, one), key=lambda notice: GRAVITY.index(notice.kind))
+        return {
+            article.id: notice
+            for article in articles
+            if (notice := known.get(normal_doi(article.doi)) or known.get(article.pmid)) is not None
+        }
 
     @reads
     def due_at_once(self, db: sa.Connection) -> builtins.list[tuple[Subscriber, Subscription]]:

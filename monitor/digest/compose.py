@@ -8,6 +8,9 @@ from datetime import datetime
 from monitor.digest import rank, stories
 from monitor.digest.excerpt import reasons
 from monitor.model import (
+    Badge,
+    Correction,
+    CorrectionKind,
     Coverage,
     Digest,
     DigestItem,
@@ -22,9 +25,18 @@ from monitor.model import (
     Topic,
     Verdict,
 )
-from monitor.story.labels import badges
+from monitor.story.labels import RETRACTED, badges
 
 MAX_NEAR_MISSES = 10
+WARNINGS = {
+    CorrectionKind.RETRACTION: RETRACTED,
+    CorrectionKind.PARTIAL_RETRACTION: "Retracted in part",
+    CorrectionKind.WITHDRAWAL: "Withdrawn",
+    CorrectionKind.REMOVAL: "Removed",
+    CorrectionKind.EXPRESSION_OF_CONCERN: "Expression of concern",
+    CorrectionKind.CORRECTION: "Corrected",
+    CorrectionKind.REINSTATEMENT: "Reinstated",
+}
 
 
 def compose(
@@ -43,6 +55,7 @@ def compose(
     feedback: Mapping[int, rank.TopicFeedback] | None = None,
     near: Sequence[Found] = (),
     safety: Sequence[SafetyItem] = (),
+    corrected: Mapping[int, Correction] | None = None,
 ) -> Digest:
     """Choose, rank and number what a reader gets for `period`; the same values give the same digest.
 
@@ -53,10 +66,10 @@ def compose(
     articles listed or not. A topic whose articles all stand elsewhere is a section of none, not a quiet one. An article
     that somebody has already called not relevant for its topic (`labels`) stands last there; `feedback` is what `learn`
     made of a topic's earlier judgements. `near` are articles just below a threshold, shown only to a subscription that
-    asks for `near_misses`.
+    asks for `near_misses`. `corrected` are notices known of articles found, by id: their cards say so first.
     """
     mine = _in_order(subscription, topics)
-    feedback = feedback or {}
+    feedback, corrected = feedback or {}, corrected or {}
     cards = stories.one_each(found, {topic.id for topic in mine})
     groups, matched = _by_best_topic(mine, [card.found for card in cards])
     told = {card.found.article.key: card for card in cards}
@@ -82,7 +95,17 @@ def compose(
         items = []
         for one, match in ranked[topic.id][:count]:
             number += 1
-            items.append(_item(number, one, match, names, feedback.get(topic.id), told[one.article.key]))
+            items.append(
+                _item(
+                    number,
+                    one,
+                    match,
+                    names,
+                    feedback.get(topic.id),
+                    told[one.article.key],
+                    corrected.get(one.article.id),
+                )
+            )
         total = len(ranked[topic.id])
         sections.append(DigestSection(topic=topic, items=tuple(items), total=total, history=history.get(topic.id, ())))
     return Digest(
@@ -143,6 +166,7 @@ def _item(
     names: Mapping[int, str],
     feedback: rank.TopicFeedback | None = None,
     card: stories.StoryCard | None = None,
+    corrected: Correction | None = None,
 ) -> DigestItem:
     why = reasons(found.article, match)
     if feedback is not None:
@@ -156,12 +180,22 @@ def _item(
         match=match,
         reasons=why,
         also_in=tuple(name for topic_id, name in names.items() if topic_id in others) if others else (),
-        badges=badges(found.article),
+        badges=(
+            *_warning(corrected),
+            *(one for one in badges(found.article) if not (corrected and one.text == RETRACTED)),
+        ),
         source_name=found.source_name,
         also_covered=card.also_covered if card else (),
         update=card.update if card else "",
         shows_paper=card.shows_paper if card else False,
     )
+
+
+def _warning(correction: Correction | None) -> tuple[Badge, ...]:
+    if correction is None:
+        return ()
+    told = correction.reason or correction.title or correction.notice_doi or correction.notice_url
+    return (Badge(text=WARNINGS[correction.kind], quote=told or WARNINGS[correction.kind], by=correction.source),)
 
 
 def _near_misses(

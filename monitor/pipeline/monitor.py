@@ -161,7 +161,7 @@ class Monitor:
         return await self.ingest.refresh(source) if source else None
 
     async def visit(self, source: Source) -> Poll:
-        """Visit a claimed source. Cut off by a drain, it gives its claim back: the next process need not wait for it."""
+        """Visit a claimed source. Cut off by a drain, it gives its claim back, and nobody need wait for it."""
         try:
             return await self.ingest.refresh(source)
         except asyncio.CancelledError:

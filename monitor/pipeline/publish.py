@@ -11,7 +11,7 @@ from monitor import schedule
 from monitor.digest import Letterhead, Links, TopicFeedback, compose, learn, render
 from monitor.errors import MonitorError
 from monitor.meter import Meter
-from monitor.model import Delivery, Digest, EmptyRule, Level, Message, Period, Subscriber, Subscription, Topic
+from monitor.model import Delivery, Digest, EmptyRule, Label, Level, Message, Period, Subscriber, Subscription, Topic
 from monitor.pipeline.archive import near_misses
 from monitor.pipeline.ingest import explain
 from storage import Storage
@@ -106,29 +106,32 @@ class Publisher:
         await self.storage.stories.settle(now)
         readers = self.storage.readers
         topics = await self.storage.topics.get_many(subscription.topic_ids)
+        found = await readers.found(subscription, period, now, self.horizon)
+        labels = [label for topic in topics for label in await self.storage.topics.labels(topic.id)]
         return compose(
             subscriber,
             subscription,
             topics,
-            await readers.found(subscription, period, now, self.horizon),
+            found,
             period=period,
             coverage=await readers.coverage(period.start, period.end),
             last_news=await readers.last_news(subscription.topic_ids),
             history=await readers.weekly_history(subscription.topic_ids, period.start),
-            feedback=await self._feedback(topics),
+            labels=labels,
+            feedback=await self._feedback(topics, labels),
+            corrected=await self.storage.corrections.about([one.article for one in found]),
             near=await near_misses(self.storage, topics, period) if subscription.near_misses else (),
             next_at=next_at,
             now=now,
             safety=await self.storage.corrections.untold(subscriber.id),
         )
 
-    async def _feedback(self, topics: Sequence[Topic]) -> dict[int, TopicFeedback]:
+    async def _feedback(self, topics: Sequence[Topic], labels: Sequence[Label]) -> dict[int, TopicFeedback]:
         """What readers' judgements teach about each topic, once there are enough of them."""
         learnt: dict[int, TopicFeedback] = {}
         for topic in topics:
-            verdicts = {
-                label.article_id: label.verdict for label in reversed(await self.storage.topics.labels(topic.id))
-            }
+            own = [label for label in labels if label.topic_id == topic.id]
+            verdicts = {label.article_id: label.verdict for label in reversed(own)}  # the newest counts
             if not verdicts:
                 continue
             articles = await self.storage.articles.get_many(sorted(verdicts))

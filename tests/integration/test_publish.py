@@ -14,6 +14,8 @@ from monitor import app as composition
 from monitor.app import Opened
 from monitor.model import (
     Article,
+    Correction,
+    CorrectionKind,
     DeliveryState,
     EmptyRule,
     Entry,
@@ -51,12 +53,12 @@ async def opened(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) 
         yield opened
 
 
-async def store(opened: Opened, clock: Clock, number: int, title: str) -> None:
+async def store(opened: Opened, clock: Clock, number: int, title: str, doi: str = "") -> None:
     """One article by hand, matched as the pipeline does."""
     monitor = opened.monitor
     await monitor.sync_topics()
     url = f"https://example.org/{number}"
-    article = Article(url=url, canonical_url=url, key=f"example.org/{number}", title=title, summary=title)
+    article = Article(url=url, canonical_url=url, key=f"example.org/{number}", title=title, summary=title, doi=doi)
     matches = tuple(monitor.matcher.match(article))
     saved = Saved(entry=Entry(url=url, title=title), article=article, matches=matches)
     await monitor.storage.articles.save(None, [saved], clock.now)
@@ -159,3 +161,25 @@ async def test_a_notice_ends_when_an_admin_has_decided_or_dismissed_it(opened: O
     assert (left.subject, dismissed) == ("relay", True)
     assert await storage.notices.open() == []
     assert not await storage.notices.dismiss(left.id, clock.now)
+
+
+async def test_a_paper_that_is_known_to_be_retracted_says_so_when_it_is_first_mailed(
+    opened: Opened, clock: Clock
+) -> None:
+    topic = await opened.monitor.storage.topics.get("mtor")
+    await reader(opened, topic)
+    notice = Correction(
+        kind=CorrectionKind.RETRACTION, doi="10.5555/x", reason="Image duplication", source="retraction-watch"
+    )
+    await opened.monitor.storage.corrections.add([notice], clock.now)
+    await store(opened, clock, 1, "mTOR one", doi="10.5555/X")
+    await store(opened, clock, 2, "mTOR two", doi="10.5555/y")
+    clock.now += timedelta(days=8)
+
+    (who, what), *_ = await opened.monitor.storage.readers.due(clock.now, 10)
+    digest, message = await opened.monitor.publisher.preview(who, what)
+
+    badges = {item.article.title: [badge.text for badge in item.badges] for item in digest.items}
+    assert badges["mTOR one"][0] == "Retracted"
+    assert "Retracted" not in badges["mTOR two"]
+    assert "Image duplication" in message.html
