@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import event, exc
 from sqlalchemy.pool import NullPool
 
-from monitor.errors import StorageError
+from monitor.errors import AlreadyRunning, StorageError
 from storage import search
 from storage.engine import check_directory, checked_url, explain, sqlite_path
 
@@ -76,7 +76,7 @@ def newer(url: str) -> str:
 def exclusive(url: str) -> Iterator[None]:
     """Hold an SQLite file for this process alone; nothing to do on PostgreSQL, where several may run.
 
-    Raises StorageError "already running" with the other's pid. The lock ends with the process, however it ends.
+    Raises AlreadyRunning with the other's pid. The lock ends with the process, however it ends.
     """
     parsed = checked_url(url)
     if parsed.get_backend_name() != "sqlite":
@@ -89,7 +89,7 @@ def exclusive(url: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             lock.seek(0)
-            raise StorageError(
+            raise AlreadyRunning(
                 f"already running, pid {lock.read().strip() or 'unknown'}: another process uses {sqlite_path(parsed)}."
                 " Stop it, or use PostgreSQL for more than one process"
             ) from error
