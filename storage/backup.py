@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 from alembic import command
@@ -223,6 +224,7 @@ def _schema(db: sqlite3.Connection) -> dict[tuple[str, str], str]:
     }
 
 
+@lru_cache(maxsize=4)
 def _expected(revision: str) -> dict[tuple[str, str], str]:
     """Made by the migrations themselves, with the SQLite at hand."""
     with tempfile.TemporaryDirectory(prefix="monitor-schema-") as directory:
