@@ -165,7 +165,7 @@ def one_way(server: pgtemp.TempPostgres, ports: list[int], feeds: int, workers: 
             "MONITOR_FETCH__ALLOW": ",".join(f"127.0.0.1:{port}" for port in ports),
             "MONITOR_FETCH__HOST_DELAY": 0,
             "MONITOR_SCHOLARLY__ENRICH": "false",
-            "MONITOR_RUN__TICK_SECONDS": 0.5,
+            "MONITOR_RUN__TICK_SECONDS": 2,
             "MONITOR_RUN__LOG_LEVEL": "error",
         }
         ours: list[Role] = []

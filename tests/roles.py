@@ -46,7 +46,7 @@ class Roles:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        assert self._lines.get(timeout=60)["ready"]
+        assert self._lines.get(timeout=120)["ready"]
         return self
 
     def __exit__(
@@ -83,7 +83,7 @@ class Roles:
         }
         assert self._server.stdin is not None
         self._server.stdin.write(json.dumps(order) + "\n")
-        started = Role(self, role, self._lines.get(timeout=30)["pid"], Path(order["log"]))
+        started = Role(self, role, self._lines.get(timeout=60)["pid"], Path(order["log"]))
         self._started.append(started)
         return started
 

@@ -3,6 +3,7 @@
 serve                     many feeds, each article in one of them, and their pages
 fill                      sources that are due now, and readers who hear of each article within minutes
 again                     every source due once more, every digest due now
+digests                   every digest due now
 state                     how far it is, in one line
 check DIRECTORY           what arrived against what was published: nothing lost, nothing twice
 """
@@ -21,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-FEEDS, ARTICLES, READERS = 60, 5, 40
+FEEDS, ARTICLES, READERS = 24, 4, 40  # so many articles that all fit into one mail
 SERVERS = 12  # names of the one that serves; each has its turn and its pause
 PORT = 8099
 
@@ -103,6 +104,11 @@ def connect() -> Any:
 def again() -> None:
     with connect() as db:
         db.execute("update source set next_poll_at = now() - interval '1 second' where active")
+    digests()
+
+
+def digests() -> None:
+    with connect() as db:
         db.execute("update subscription set next_digest_at = now() - interval '1 second'")
 
 
@@ -148,4 +154,4 @@ if __name__ == "__main__":
     elif what == "check":
         sys.exit(check(Path(rest[0])))
     else:
-        {"again": again, "state": state}[what]()
+        {"again": again, "digests": digests, "state": state}[what]()
