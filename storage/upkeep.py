@@ -96,8 +96,15 @@ class Upkeep(Repository):
 
     @writes
     def index_problem(self, db: sa.Connection) -> str:
-        """What is wrong with the full-text index; empty when it is whole. Reads all of it."""
+        """What is wrong with the full-text index; empty when it is whole. Reads all of it, and on SQLite lets nobody
+        write meanwhile: beside a running program ask `index_gap`.
+        """
         return index_problem(db)
+
+    @reads
+    def index_gap(self, db: sa.Connection) -> str:
+        """Whether the index has as many articles as there are; empty when it has."""
+        return index_gap(db)
 
     @writes
     def rebuild_index(self, db: sa.Connection) -> None:
@@ -152,16 +159,18 @@ class Upkeep(Repository):
 
 def index_problem(db: sa.Connection) -> str:
     """Within a transaction, also on a copy that no program uses yet."""
-    count = sa.select(sa.func.count()).select_from(t.article)
     if db.dialect.name == "sqlite":
         try:
             db.exec_driver_sql("insert into article_fts(article_fts) values ('integrity-check')")
         except (exc.DatabaseError, sqlite3.DatabaseError) as error:
             return f"the full-text index is damaged ({getattr(error, 'orig', error)})"
-        indexed = db.exec_driver_sql("select count(*) from article_fts_docsize").scalar()
-    else:
-        indexed = db.exec_driver_sql("select count(*) from article_fts").scalar()
-    articles = db.scalar(count)
+    return index_gap(db)
+
+
+def index_gap(db: sa.Connection) -> str:
+    table = "article_fts_docsize" if db.dialect.name == "sqlite" else "article_fts"
+    indexed = db.scalar(sa.select(sa.func.count()).select_from(sa.table(table)))
+    articles = db.scalar(sa.select(sa.func.count()).select_from(t.article))
     return "" if indexed == articles else f"the full-text index holds {indexed} of {articles} articles"
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from monitor.deliver.imap import ImapPoller
 from monitor.errors import DeliveryError, QueryError
@@ -91,6 +91,7 @@ class Monitor:
         self.meter = meter or Meter()
         self._revisions: dict[int, int] = {}  # topic id -> revision id that the matcher holds
         self._topics_stamp: tuple[int, ...] = ()
+        self._bodies_looked_at: date | None = None
         self._sources = Lane("poll", self._claim_sources, self.visit, rules.sources_at_once)
         self._pages = Lane("page", self._claim_pages, self.read_page, rules.pages_at_once)
         self._papers: Lane[EnrichTask] | None = (
@@ -192,10 +193,7 @@ class Monitor:
         polls_before = self.now() - timedelta(days=self.rules.polls_days)
         await self.storage.sources.prune_polls(polls_before)
         await self.storage.upkeep.forget_notices(polls_before)
-        if self.rules.bodies_days:
-            before = self.now() - timedelta(days=self.rules.bodies_days)
-            while await self.storage.upkeep.forget_bodies(before, BODIES_AT_ONCE) == BODIES_AT_ONCE:
-                pass
+        await self._forget_bodies()
         await self.storage.stories.prune(self.now())
         if self.enrichment:
             await self.enrichment.tidy()
@@ -204,6 +202,16 @@ class Monitor:
             before = self.now() - timedelta(days=self.rules.retention_days)
             deleted = await self.storage.articles.prune(before)
             log.info("housekeeping deleted=%d", deleted)
+
+    async def _forget_bodies(self) -> None:
+        """Once a day: it looks at every message there is."""
+        today = self.now().date()
+        if not self.rules.bodies_days or self._bodies_looked_at == today:
+            return
+        before = self.now() - timedelta(days=self.rules.bodies_days)
+        while await self.storage.upkeep.forget_bodies(before, BODIES_AT_ONCE) == BODIES_AT_ONCE:
+            pass
+        self._bodies_looked_at = today
 
     async def watch(self, silent: Sequence[str] = ()) -> int:
         """Look at the whole, and tell admins of errors; the number told. `silent`: beats that do not go well."""

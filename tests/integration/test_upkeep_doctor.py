@@ -20,7 +20,7 @@ from monitor import app as composition
 from monitor.app import Opened
 from monitor.cli.doctor import Check, examine, examine_place
 from monitor.model import Level, Poll, Source
-from storage import SchemaState, schema_state
+from storage import SchemaState, exclusive, schema_state
 
 FEED = b'<rss version="2.0"><channel><title>x</title></channel></rss>'
 
@@ -159,6 +159,17 @@ async def test_what_is_wrong_inside_is_named(tmp_path: Path, publisher: Publishe
     assert wrong(checks).keys() == {"contact", "last success", "sources", "outbox held", "relay"}
     assert "source:x" in {check.name for check in checks}
     assert "DNS" not in {check.name for check in checks}
+
+
+async def test_beside_a_running_program_the_index_is_only_counted(tmp_path: Path, publisher: Publisher) -> None:
+    """The full check holds up every writer for as long as it takes."""
+    async with opened(tmp_path, publisher, smtp__host="") as whole:
+        with exclusive(f"sqlite:///{tmp_path}/monitor.db"):
+            beside = await examine(whole, offline=True)
+        alone = await examine(whole, offline=True)
+
+    said = [next(check.text for check in checks if check.name == "full-text index") for checks in (beside, alone)]
+    assert said == ["has every article", "whole"]
 
 
 def test_a_database_is_examined_before_anything_touches_it(tmp_path: Path) -> None:
