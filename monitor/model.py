@@ -337,7 +337,7 @@ def _nested(part: Query) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightedTerm:
-    """`term` is a query expression without field mixing, e.g. `"opioid tolerance"`; a negative weight counts against."""
+    """`term` is a query without field mixing, e.g. `"opioid tolerance"`; a negative weight counts against."""
 
     term: str
     weight: float
