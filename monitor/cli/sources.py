@@ -13,7 +13,7 @@ import typer
 from monitor.app import Opened
 from monitor.cli.context import Json, progress, run
 from monitor.console import note, say, say_json, table, when
-from monitor.errors import ConfigError, StorageError
+from monitor.errors import ConfigError, MonitorError, StorageError
 from monitor.identity import url_key
 from monitor.model import Feed, Source, SourceKind
 from monitor.parse.harvesters import BASES, wrong_options
@@ -249,9 +249,12 @@ async def _only(opened: Opened, url: str) -> Candidate:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise ConfigError(f"{url} is no feed, names none, and lists no sitemap (monitor sources test URL --item …)")
+        raise MonitorError(
+            f"{url} is no feed but an HTML page that names none, and its site lists no sitemap;"
+            " a list page can be read by selectors: monitor sources test URL --item …"
+        )
     listed = "\n".join(f"  {candidate.url}  {candidate.title}" for candidate in found)
-    raise ConfigError(f"{url} has several feeds; add one of them:\n{listed}")
+    raise MonitorError(f"{url} has several feeds; add one of them:\n{listed}")
 
 
 def _chosen(kind: SourceKind, option: list[str], **selectors: str) -> tuple[SourceKind, tuple[tuple[str, str], ...]]:

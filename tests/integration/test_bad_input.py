@@ -129,8 +129,11 @@ def test_a_broken_source_delays_no_other(visited: Visited) -> None:
     assert (visited.polls["good"].outcome, visited.polls["good"].new) == ("ok", 3)
 
 
-def test_a_feed_that_is_gone_is_no_longer_polled_and_the_admin_is_told(visited: Visited) -> None:
-    assert not visited.sources["410"].active
+def test_a_feed_that_is_gone_is_asked_once_a_week_and_the_admin_is_told(visited: Visited) -> None:
+    due = visited.sources["410"].next_poll_at
+
+    assert due is not None
+    assert due >= visited.clock.time + timedelta(days=6)
     assert visited.notices["source:410", "gone"].level is Level.ERROR
 
 
@@ -142,8 +145,8 @@ def test_a_server_that_asks_for_patience_gets_it(visited: Visited) -> None:
 
 
 def test_a_refused_address_is_a_notice_at_once(visited: Visited) -> None:
-    assert ("source:inside", "failing") in visited.notices
-    assert ("source:file", "failing") in visited.notices
+    assert ("source:inside", "refused") in visited.notices
+    assert ("source:file", "refused") in visited.notices
 
 
 def test_of_a_feed_that_is_cut_every_whole_entry_is_kept_and_the_cut_is_told(visited: Visited) -> None:
@@ -196,7 +199,7 @@ async def test_a_feed_that_recovers_loses_nothing_and_its_notice_ends(tmp_path: 
             await monitor.poll_due()
 
             assert await monitor.storage.articles.count() == 2
-            assert await monitor.storage.notices.open() == []
+            assert [notice.code for notice in await monitor.storage.notices.open()] == ["recovered"]
 
 
 # --- the command line -----------------------------------------------------------------------------------------
