@@ -29,7 +29,7 @@ WATCH = 60.0  # seconds between two looks at the whole
 class Heartbeat:
     """Calls the due-functions of one Monitor again and again.
 
-    `silent` names those that have not gone well for longer than they may.
+    `silent` names those that have not gone well for longer than they may, and are not at work either.
     """
 
     def __init__(self, monitor: Monitor, dispatcher: Dispatcher) -> None:

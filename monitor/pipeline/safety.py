@@ -111,5 +111,3 @@ class Safety:
 
 def _some(rows: Iterator[Correction]) -> list[Correction]:
     return list(islice(rows, BATCH))
-
-
