@@ -6,7 +6,7 @@ from monitor.digest.feeds import atom_feed
 from monitor.digest.letterhead import Letterhead
 from monitor.digest.links import Claim, Links, Purpose
 from monitor.digest.rank import TopicFeedback, learn
-from monitor.digest.render import render
+from monitor.digest.render import listed, render
 
 __all__ = [
     "Claim",
@@ -18,6 +18,7 @@ __all__ = [
     "cite_text",
     "compose",
     "learn",
+    "listed",
     "render",
     "to_bibtex",
     "to_csl_json",

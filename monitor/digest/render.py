@@ -7,7 +7,7 @@ The frame is rendered once for each reader with a slot for each section; the car
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.headerregistry import Address
 from itertools import zip_longest
 
@@ -36,6 +36,21 @@ def render(digest: Digest, letterhead: Letterhead, links: Links) -> Message:
     `compact` holds titles only. Raises MailError where the recipient or a header cannot be written safely.
     """
     return build(digest, pages_of(digest, letterhead, links), letterhead, links)
+
+
+def listed(digest: Digest, letterhead: Letterhead, links: Links) -> Digest:
+    """`digest` as its mail can list it: without a web view, what does not fit must wait for the next one, unsent."""
+    if links.web:
+        return digest
+    frame = frame_of(digest, letterhead, links, MAX_SECTIONS)
+    forms = _within_budget(digest, frame, _cards(digest, links), FULL_CARDS_UNTIL, ROWS_UNTIL)
+    if all(item.number in forms for item in digest.items):
+        return digest
+    sections = (
+        replace(section, items=tuple(item for item in section.items if item.number in forms))
+        for section in digest.sections
+    )
+    return replace(digest, sections=tuple(sections))
 
 
 @dataclass(frozen=True, slots=True)

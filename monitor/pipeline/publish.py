@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from monitor import schedule
-from monitor.digest import Letterhead, Links, TopicFeedback, compose, learn, render
+from monitor.digest import Letterhead, Links, TopicFeedback, compose, learn, listed, render
 from monitor.errors import MonitorError
 from monitor.meter import Meter
 from monitor.model import Delivery, Digest, EmptyRule, Label, Level, Message, Period, Subscriber, Subscription, Topic
@@ -162,6 +162,7 @@ class Publisher:
         return await self._enqueue(digest, planned, 0 if sign_of_life else silent) is not None
 
     async def _enqueue(self, digest: Digest, planned: datetime | None, silent: int) -> Delivery | None:
+        digest = listed(digest, self.letterhead, self.links)
         delivery = Delivery(
             subscription_id=digest.subscription.id,
             subscriber_id=digest.subscriber.id,

@@ -183,3 +183,24 @@ async def test_a_paper_that_is_known_to_be_retracted_says_so_when_it_is_first_ma
     assert badges["mTOR one"][0] == "Retracted"
     assert "Retracted" not in badges["mTOR two"]
     assert "Image duplication" in message.html
+
+
+async def test_without_web_pages_what_the_mail_cannot_list_is_not_counted_as_sent(opened: Opened, clock: Clock) -> None:
+    topic = await opened.monitor.storage.topics.get("mtor")
+    subscription = await reader(opened, topic, max_items=200)
+    for number in range(200):
+        await store(opened, clock, number, f"mTOR {number} " + f"word{number} " * 60)
+    clock.now += timedelta(days=8)
+    await opened.monitor.plan_digests()
+    (first,) = await opened.monitor.storage.outbox.list()
+    sent = await opened.monitor.storage.outbox.digest(first.id)
+
+    clock.now += timedelta(days=7)
+    await opened.monitor.plan_digests()
+    second = (await opened.monitor.storage.outbox.digests(subscription.subscriber_id))[0]
+
+    assert 10 < len(sent.article_ids) < 200
+    assert len(second.article_ids) > 10
+    assert not set(sent.article_ids) & set(second.article_ids)
+    for article in await opened.monitor.storage.articles.get_many(sent.article_ids):
+        assert article.url in sent.delivery.message.html
