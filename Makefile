@@ -48,6 +48,7 @@ lock: $(READY) ## renew the locked dependencies (needs uv)
 
 pictures: $(READY) ## the pictures in docs/, with an installed Chromium
 	$(BIN)/python scripts/digest_pictures.py
+	$(BIN)/python scripts/web_pictures.py
 
 clean: ## what can be made again
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage demo-out
