@@ -1,3 +1,0 @@
-"""See monitor.console."""
-
-from monitor.console import *  # noqa: F403
