@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -33,6 +33,9 @@ from monitor.cli import (
 from monitor.cli.context import Json, progress, run
 from monitor.console import note, say, say_json, table, when
 from monitor.errors import NotFound
+
+if TYPE_CHECKING:
+    from monitor.cli.doctor import Check
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 for name, commands in {
@@ -207,17 +210,24 @@ def doctor(
     what: Annotated[str, typer.Argument(help="Empty for everything, or `mail`.")] = "",
     address: Annotated[str, typer.Argument(help="With `mail`: where to send a marked test.")] = "",
     offline: Annotated[bool, typer.Option(help="Ask nobody outside: no DNS, relay or publisher.")] = False,
+    arrived: Annotated[Path | None, typer.Option(help="With `mail`: the test as it arrived, saved as a file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Check settings, disk, database, clock, network, relay and sources; exit 1 when something is wrong."""
-    from monitor.cli.doctor import examine, examine_mail, examine_place
+    from monitor.cli.doctor import examine, examine_arrived, examine_mail, examine_place
 
-    if what not in {"", "mail"} or (what == "mail" and "@" not in address):
-        note("usage: monitor doctor   or   monitor doctor mail ADDRESS")
+    if what not in {"", "mail"} or (what == "mail" and "@" not in address and arrived is None):
+        note("usage: monitor doctor   or   monitor doctor mail ADDRESS   or   monitor doctor mail --arrived FILE")
         raise typer.Exit(2)
+    if what and arrived is not None:
+        _show_findings(examine_arrived(arrived), as_json=as_json)
     findings = [] if what else examine_place(composition.settings(context.config_file))
     if not any(f.name in {"database", "migrations"} and not f.well for f in findings):  # else neither open nor migrate
         findings += run(lambda opened: examine_mail(opened, address) if what else examine(opened, offline=offline))
+    _show_findings(findings, as_json=as_json)
+
+
+def _show_findings(findings: list[Check], *, as_json: bool) -> NoReturn:
     if as_json:
         say_json(findings=findings)
     else:

@@ -88,7 +88,14 @@ def address_change(
 
 
 def delivery_test(recipient: str, letterhead: Letterhead, links: Links, *, now: datetime) -> Message:
-    """A marked message that shows whether mail arrives, and what the receiving side says of its signatures."""
+    """A marked message that shows whether mail arrives, and what the receiving side says of its signatures.
+
+    It carries the List headers of a digest, so that the arrived copy shows whether the signature covers them; they
+    unsubscribe nobody.
+    """
+    places = ([f"<{links.base_url}/u/test>"] if links.web else []) + [
+        f"<mailto:{letterhead.reply_to or letterhead.sender}?subject=test>"
+    ]
     return _letter(
         "test",
         recipient,
@@ -101,10 +108,14 @@ def delivery_test(recipient: str, letterhead: Letterhead, links: Links, *, now: 
         paragraphs=(
             "If you read this, mail from this server arrives.",
             "Look at its source: Authentication-Results should say pass for SPF, DKIM and DMARC, and the DKIM "
-            "signature's h= should name list-unsubscribe and list-unsubscribe-post once a digest comes.",
+            "signature's h= should name list-unsubscribe and list-unsubscribe-post.",
         ),
         button=None,
         closing="It was sent by an administrator and is not recorded as a digest.",
+        more=[
+            ("List-Unsubscribe", ", ".join(places)),
+            ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+        ],
     )
 
 
@@ -160,6 +171,7 @@ def _letter(
     paragraphs: Sequence[str],
     button: tuple[str, str] | None,
     closing: str,
+    more: mime.Headers = (),
 ) -> Message:
     name = f"{what}.{int(now.timestamp())}"
     message_id = f"<{name}.{links.seal(f'{name}.{to}')}@{letterhead.list_domain}>"
@@ -178,6 +190,7 @@ def _letter(
         *mime.letter_headers(letterhead, to, to_name, subject),
         ("Date", mime.date_header(now)),
         ("Message-ID", message_id),
+        *more,
     ]
     return Message(
         message_id=message_id,

@@ -167,7 +167,9 @@ def test_a_letter_is_transactional(letter):
     parsed = cast(EmailMessage, message_from_bytes(message.data, policy=default))
 
     assert parsed["Auto-Submitted"] == "auto-generated"
-    assert not [name for name in parsed if name.startswith(("List-", "Precedence", "Feedback-ID"))]
+    of_a_list = [name for name in parsed if name.startswith(("List-", "Precedence", "Feedback-ID"))]
+    is_test = str(parsed["Subject"]).startswith("[TEST]")  # shows whether a signature covers them
+    assert of_a_list == (["List-Unsubscribe", "List-Unsubscribe-Post"] if is_test else [])
     assert parsed["To"].addresses[0].addr_spec == message.recipient
     assert str(parsed["Message-ID"]) == message.message_id
     assert [part.defects for part in parsed.walk()] == [[], [], []]
