@@ -76,12 +76,18 @@ def hash_cheaply() -> None:
 
 
 @asynccontextmanager
-async def open_site(tmp_path: Path, *, base: str = BASE) -> AsyncIterator[Site]:
+async def open_site(tmp_path: Path, *, base: str = BASE, allow: tuple[str, ...] = ()) -> AsyncIterator[Site]:
     """Two topics, five articles of the last days, one reader; nobody may log in yet."""
     hash_cheaply()
     prepare(tmp_path / "data")
     settings = composition.settings(
-        data_dir=tmp_path / "data", web__base_url=base, storage__url="", smtp__host="", parse__workers=1
+        data_dir=tmp_path / "data",
+        web__base_url=base,
+        storage__url="",
+        smtp__host="",
+        parse__workers=1,
+        fetch__allow=allow,
+        fetch__host_delay=0.0,
     )
     site: Site | None = None
 

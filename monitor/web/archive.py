@@ -211,6 +211,10 @@ async def article_page(request: Request, number: int) -> Response:
     for topic_id, by, verdict, reason in await storage.browse.labels_of(number):
         labels.setdefault(topic_id, []).append((by, verdict, reason))
     spans = sorted({span for one in stored.values() for span in one.spans})
+    try:
+        story = await storage.stories.members(await storage.stories.of(number))
+    except NotFound:  # it was stored a moment ago, and waits for its story
+        story = []
     return view(
         request,
         "article.html",
@@ -220,4 +224,5 @@ async def article_page(request: Request, number: int) -> Response:
         reasons=[(topic, reasons[topic.id], topic.id in stored) for topic in topics if topic.id in reasons],
         unexplained=max(0, len(topics) - EXPLAINED),
         labels=labels,
+        story=[one for one in story if one.article.id != number],
     )

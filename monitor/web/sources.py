@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
@@ -10,8 +11,9 @@ from fastapi import APIRouter, Form, Request, Response
 
 from monitor.app import Opened
 from monitor.errors import FetchError, MonitorError, ParseError
-from monitor.model import Feed, Source
+from monitor.model import Feed, Source, SourceKind
 from monitor.parse.opml import read_opml, write_opml
+from monitor.pipeline.discover import Candidate
 from monitor.pipeline.ingest import explain
 from monitor.web.pages import audit, go, opened_of, view
 from monitor.web.shapes import bars
@@ -45,6 +47,8 @@ async def _page(
     error: str = "",
     url: str = "",
     feed: Feed | None = None,
+    kind: SourceKind = SourceKind.FEED,
+    candidates: Sequence[Candidate] = (),
     imported: tuple[str, ...] = (),
 ) -> Response:
     now = opened_of(request).monitor.now()
@@ -58,18 +62,31 @@ async def _page(
         error=error,
         url=url,
         feed=feed,
+        kind=kind,
+        candidates=candidates,
         imported=imported,
     )
 
 
 @router.post("/preview")
 async def preview(request: Request, url: Annotated[str, Form(max_length=2_000)]) -> Response:
-    """What the address holds now. Stores nothing."""
+    """What the address holds now: of a site's, the feeds and sitemaps that it names. Stores nothing."""
+    monitor = opened_of(request).monitor
     try:
-        fetched, feed = await opened_of(request).monitor.ingest.look(url.strip())
+        found = await monitor.discovery.find(url.strip())
+        if len(found) > 1:
+            return await _page(request, url=url, candidates=found)
+        if not found:
+            text = f"{url} is no feed, names none, and its site lists no sitemap"
+            return await _page(request, status=422, error=text, url=url)
+        feed = await monitor.ingest.look_at(_candidate(found[0].url, found[0].kind))
     except (FetchError, ParseError) as error:
         return await _page(request, status=422, error=f"{url}: {explain(error)}", url=url)
-    return await _page(request, url=fetched.moved_to or url.strip(), feed=feed)
+    return await _page(request, url=found[0].url, kind=found[0].kind, feed=feed)
+
+
+def _candidate(url: str, kind: SourceKind) -> Source:
+    return Source(slug="new", name="new", url=url, kind=kind)
 
 
 @router.post("")
@@ -80,16 +97,20 @@ async def add(
     slug: Annotated[str, Form(max_length=64)] = "",
     minutes: Annotated[int, Form(ge=1, le=40_000)] = 60,
     pages: Annotated[str, Form(max_length=5)] = "",
+    kind: Annotated[SourceKind, Form()] = SourceKind.FEED,
 ) -> Response:
     """Read the address once, so that only what can be read is added."""
     monitor = opened_of(request).monitor
     try:
-        fetched, feed = await monitor.ingest.look(url.strip())
-        title = name.strip() or feed.title or fetched.final_url
+        if kind not in {SourceKind.FEED, SourceKind.SITEMAP}:
+            raise MonitorError("this kind of source needs options: `monitor sources add --kind …`")
+        feed = await monitor.ingest.look_at(_candidate(url.strip(), kind))
+        title = name.strip() or feed.title or url.strip()
         source = Source(
             slug=slug.strip() or _slug(title),
             name=title[:200],
-            url=fetched.moved_to or url.strip(),
+            url=url.strip(),
+            kind=kind,
             pages=pages == "yes",
             interval=timedelta(minutes=minutes),
         )
