@@ -21,6 +21,7 @@ from monitor.text import forms, stem
 if TYPE_CHECKING:
     from monitor.match.matcher import Slot
 
+HEAD = 3  # letters by which remembered words are found again
 _MAX_LETTERS = 2_000_000  # of all words remembered; some 200,000 words
 
 
@@ -109,7 +110,7 @@ class _Words(dict[str, Symbols]):
         found = self.engine.symbols_of(token)
         self[token] = found
         self.letters += len(token)
-        self.by_head.setdefault(token[:3], []).append(token)
+        self.by_head.setdefault(token[:HEAD], []).append(token)
         self.carrying[token] = tuple(symbol for symbol in found if symbol.carries)
         return found
 
@@ -128,12 +129,18 @@ class _Words(dict[str, Symbols]):
         if kind == "stem":
             concerned = forms(text)
         elif kind == "prefix":
-            concerned = [token for token in self.by_head.get(text[:3], ()) if token.startswith(text)]
+            concerned = [token for token in self._headed(text) if token.startswith(text)]
         for token in concerned:
             if token in self:
                 del self[token]
                 del self.carrying[token]
-                self.by_head[token[:3]].remove(token)
+                self.by_head[token[:HEAD]].remove(token)
+
+    def _headed(self, text: str) -> Iterable[str]:
+        """Words that may begin with `text`. Of IL6* the beginning 6* is shorter than the heads."""
+        if len(text) >= HEAD:
+            return self.by_head.get(text[:HEAD], ())
+        return [token for head, tokens in self.by_head.items() if head.startswith(text) for token in tokens]
 
     def forget_all(self) -> None:
         self.clear()

@@ -130,7 +130,7 @@ async def test_what_was_put_off_is_sent_once_as_soon_as_it_may(
 ) -> None:
     clock = Clock()
     relay.for_recipient[BAD] = script
-    async with running(tmp_path, clock, **smtp(relay)) as monitor:
+    async with running(tmp_path, clock, **smtp(relay, smtp__timeout=30.0)) as monitor:
         ids = await queue(monitor, BAD, lines=500_000)  # more than the sockets between us can hold
         await monitor.send_due()
         await monitor.send_due()  # not yet

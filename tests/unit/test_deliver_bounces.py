@@ -469,7 +469,7 @@ def test_mail_made_to_be_slow_is_read_in_time(raw: bytes) -> None:
 
     read_bounce(raw, SECRET, DOMAIN)
 
-    assert time.process_time() - begun < 2.0
+    assert time.process_time() - begun < 10.0  # what grows with the square takes minutes
 
 
 # --- what follows ---------------------------------------------------------------------------------------------

@@ -70,3 +70,14 @@ def test_places_are_right_far_into_a_text(gap, word):
 
     step = len(word) + len(gap)
     assert places == [(index * step, index * step + len(word)) for index in (0, 47, 48, 95, 96, 499)]
+
+
+def test_a_word_met_before_is_looked_at_again_for_a_beginning_of_one_figure() -> None:
+    matcher = Matcher()
+    matcher.add(Topic(id=1, slug="a", name="A", query="opioid"))
+    article = Article(url="", canonical_url="", key="", title="", body="IL-6opioid")
+    matcher.match(article)
+
+    matcher.add(Topic(id=2, slug="b", name="B", query="IL6*"))
+
+    assert [match.topic_id for match in matcher.match(article)] == [2]
