@@ -13,6 +13,19 @@ from pgtemp import NoPostgresError, TempPostgres, empty
 import storage as store
 
 
+AGAINST_REAL_TIME = ("integration", "e2e", "browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for real servers, processes and browsers gets one second try on a busy machine; the summary says so.
+
+    Unit tests get none: they depend on nothing but their arguments.
+    """
+    for item in items:
+        if item.path.parent.name in AGAINST_REAL_TIME:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[TempPostgres]:
     """A running server. Missing binaries skip the test, or fail it if REQUIRE_PG=1."""
