@@ -12,7 +12,6 @@ from pgtemp import NoPostgresError, TempPostgres, empty
 
 import storage as store
 
-
 AGAINST_REAL_TIME = ("integration", "e2e", "browser")
 
 
