@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +17,7 @@ from monitor.identity import url_key
 from monitor.model import Feed, Source, SourceKind
 from monitor.parse.harvesters import BASES, wrong_options
 from monitor.parse.opml import Outline, read_opml, write_opml
-from monitor.pipeline.discover import Candidate
+from monitor.pipeline.discover import Candidate, slugify
 
 app = typer.Typer(no_args_is_help=True, help="Feeds, saved searches and other places to fetch from.")
 
@@ -321,8 +320,3 @@ def _span(span: timedelta) -> str:
     return (
         f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} h" if minutes < 2880 else f"{minutes / 1440:.0f} d"
     )
-
-
-def slugify(title: str) -> str:
-    """A short name of letters, digits and hyphens: "Science Daily: Health" is science-daily-health."""
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:64] or "source"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -86,3 +87,8 @@ class Discovery:
 
 def _candidate(url: str, feed: Feed, title: str = "") -> Candidate:
     return Candidate(url=url, title=feed.title or title, entries=len(feed.entries))
+
+
+def slugify(title: str) -> str:
+    """A source's short name, of letters, digits and hyphens: "Science Daily: Health" is science-daily-health."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:64].strip("-") or "source"

@@ -13,7 +13,7 @@ from monitor.app import Opened
 from monitor.errors import FetchError, MonitorError, ParseError
 from monitor.model import Feed, Source, SourceKind
 from monitor.parse.opml import read_opml, write_opml
-from monitor.pipeline.discover import Candidate
+from monitor.pipeline.discover import Candidate, slugify
 from monitor.pipeline.ingest import explain
 from monitor.web.pages import audit, go, opened_of, view
 from monitor.web.shapes import bars
@@ -107,7 +107,7 @@ async def add(
         feed = await monitor.ingest.look_at(_candidate(url.strip(), kind))
         title = name.strip() or feed.title or url.strip()
         source = Source(
-            slug=slug.strip() or _slug(title),
+            slug=slug.strip() or slugify(title),
             name=title[:200],
             url=url.strip(),
             kind=kind,
@@ -119,11 +119,6 @@ async def add(
         return await _page(request, status=422, error=explain(error), url=url)
     await audit(request, f"added the source {added.slug}", "", added.url)
     return go(f"/sources/{added.slug}?done=added")
-
-
-def _slug(title: str) -> str:
-    letters = "".join(c if c.isascii() and c.isalnum() else "-" for c in title.lower())
-    return "-".join(part for part in letters.split("-") if part)[:64].strip("-") or "source"
 
 
 @router.get("/opml")
@@ -155,7 +150,7 @@ async def import_opml(request: Request) -> Response:
     for outline in outlines:
         if outline.url in known:
             continue
-        slug = base = _slug(outline.name)
+        slug = base = slugify(outline.name)
         number = 2
         while slug in slugs:
             slug, number = f"{base[:60]}-{number}", number + 1
