@@ -1,13 +1,13 @@
 """What distributing costs, and how the archive's size tells.
 
-    python bench/scale.py [--feeds 5000] [--hosts 100] [--entries 5] [--workers 1,2] [--archive 10000,100000]
+    python bench/scale.py [--feeds 5000] [--hosts 100] [--entries 5] [--workers 1,2] [--pin]
+    python bench/scale.py --feeds 0 --archive 10000,100000,1000000 [--postgres] [--directory /tmp]
 
 Part one: feeds on `--hosts` servers of their own (ports) through PostgreSQL with fsync, first by `monitor run` in one
 process, then by a scheduler and each number of workers. Every feed is new: fetched, parsed in a sandbox, matched
 against the first run's topics, indexed. Time is from the first poll's end to the last one's, so starting up is not in
-it; CPU is that of our processes with their parsers' children, and that of the server, over the same feeds. Part two:
-the same new articles into archives of growing size, and a search for a word that stands in a tenth of them; SQLite,
-with `--postgres` both.
+it; CPU is that of our processes with their parsers' children, and that of the server, over the same feeds. Part two
+(bench/archive.py): the same work on archives of growing size; SQLite, with `--postgres` both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import multiprocessing
 import os
 import random
 import signal
-import statistics
 import sys
 import tempfile
 import time
@@ -31,21 +30,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+import archive  # noqa: E402
 import pgtemp  # noqa: E402
 import psycopg  # noqa: E402
 from roles import Role, Roles, until  # noqa: E402
 
 import storage as store  # noqa: E402
-from monitor.match.index import index_query  # noqa: E402
-from monitor.match.query import parse_query  # noqa: E402
-from monitor.model import Article, Entry, Source  # noqa: E402
-from storage import Saved, jobs  # noqa: E402
+from monitor.model import Source  # noqa: E402
+from storage import jobs  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK")
 WORDS = [
     f"{a}{b}{c}" for a in "bdfglmnprst" for b in "aeiou" for c in ("ron", "sel", "tin", "mod", "kar", "vil", "nas")
 ]
-COMMON = "semaglutide"  # in a tenth of the archive
 
 
 def text(rng: random.Random, words: int) -> str:
@@ -217,66 +214,14 @@ def count(db: psycopg.Connection[tuple[int, ...]], table: str) -> int:
     return (db.execute(f"select count(*) from {table}").fetchone() or (0,))[0]  # type: ignore[call-overload]
 
 
-# --- part two: the archive -----------------------------------------------------------------------------------------
-
-
-async def archive(url: str, sizes: list[int]) -> None:
-    print(f"\narchive, {url.partition(':')[0]}: milliseconds, median of 5")
-    print(f"{'articles':>9} {'unseen 50':>10} {'save 50':>8} {'search 10 %':>12} {'ranked':>7} {'recent':>7} {'MB':>7}")
-    store.migrate(url)
-    rng = random.Random(2)
-    now = datetime(2026, 6, 1, tzinfo=UTC)
-    async with store.Storage.open(url) as storage:
-        await storage.sources.add(Source(slug="s", name="s", url="https://s.example/", interval=timedelta(hours=1)))
-        stored = 0
-        for size in sizes:
-            while stored < size:
-                batch = min(500, size - stored)
-                now += timedelta(seconds=30)
-                await storage.articles.save(None, [saved(rng, stored + n) for n in range(batch)], now)
-                stored += batch
-            await storage.tidy()
-            query = index_query(parse_query(COMMON))
-            unseen, save, plain, ranked, recent = [], [], [], [], []
-            for _ in range(5):
-                new = [saved(rng, stored + n) for n in range(50)]
-                unseen.append(await timed(storage.sources.unseen(1, [one.entry for one in new])))
-                now += timedelta(seconds=30)
-                save.append(await timed(storage.articles.save(None, new, now)))
-                stored += 50
-                plain.append(await timed(storage.articles.search(query, limit=50)))
-                ranked.append(await timed(storage.articles.search(query, limit=50, ranked=True)))
-                since = now - timedelta(hours=1)
-                recent.append(await timed(storage.articles.search(query, since=since, limit=50)))
-            figures = [statistics.median(times) for times in (unseen, save, plain, ranked, recent)]
-            megabytes = Path(url.partition(":///")[2]).stat().st_size / 1e6 if url.startswith("sqlite") else 0.0
-            print(
-                f"{size:9} {figures[0]:10.1f} {figures[1]:8.1f} {figures[2]:12.1f} {figures[3]:7.1f}"
-                f" {figures[4]:7.1f} {megabytes:7.0f}",
-                flush=True,
-            )
-
-
-async def timed(work: object) -> float:
-    start = time.perf_counter()
-    await work  # type: ignore[misc]
-    return 1000 * (time.perf_counter() - start)
-
-
-def saved(rng: random.Random, number: int) -> Saved:
-    url, title = f"https://archive.example/{number}", f"{text(rng, 8)} {number}"
-    body = text(rng, 250) + (f" {COMMON}" if number % 10 == 0 else "")
-    article = Article(url=url, canonical_url=url, key=url, title=title, summary=text(rng, 30), body=body)
-    return Saved(entry=Entry(url=url, title=title, guid=url), article=article, matches=())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--feeds", type=int, default=5000)
     parser.add_argument("--hosts", type=int, default=100)
     parser.add_argument("--entries", type=int, default=5)
     parser.add_argument("--workers", default="1,2")
-    parser.add_argument("--archive", default="10000,100000", help="1000000 is for a night")
+    parser.add_argument("--archive", default="10000,100000", help="1000000: an hour, and 4 GB")
+    parser.add_argument("--directory", type=Path, help="where the archive's file grows")
     parser.add_argument("--postgres", action="store_true", help="the archive on PostgreSQL, too")
     asked = parser.parse_args()
     numbers = [int(part) for part in asked.workers.split(",") if part]
@@ -286,10 +231,10 @@ def main() -> None:
         if asked.feeds:
             ways(server, asked.feeds, asked.hosts, asked.entries, numbers)
         if sizes:
-            with tempfile.TemporaryDirectory() as directory:
-                asyncio.run(archive(f"sqlite:///{directory}/monitor.db", sizes))
+            with tempfile.TemporaryDirectory(dir=asked.directory) as directory:
+                asyncio.run(archive.grow(f"sqlite:///{directory}/monitor.db", sizes))
             if asked.postgres:
-                asyncio.run(archive(server.create("archive"), sizes))
+                asyncio.run(archive.grow(server.create("archive"), sizes))
 
 
 if __name__ == "__main__":
