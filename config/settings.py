@@ -9,11 +9,11 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor.errors import ConfigError
@@ -23,11 +23,19 @@ CONFIG_VARIABLE = "MONITOR_CONFIG"  # names the file itself, so it is no setting
 DEFAULT_FILE = Path(__file__).with_name("monitor.toml")
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 
 def setting(default: T, description: str, **bounds: Any) -> T:
     field: T = Field(default, description=description, **bounds)
     return field
+
+
+def _commas(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_commas)]  # in a variable with commas between
 
 
 class Section(BaseModel):
@@ -43,14 +51,9 @@ class FetchSettings(Section):
     host_delay: float = setting(1.0, "Seconds between two requests to one host.", ge=0, le=60)
     max_bytes: int = setting(5_000_000, "Bytes of one answer as sent.", ge=10_000)
     max_unpacked_bytes: int = setting(20_000_000, "Bytes of one answer once unpacked.", ge=10_000)
-    allow: Annotated[tuple[str, ...], NoDecode] = setting(
+    allow: Names = setting(
         (), "host:port of internal servers that may be fetched although their address is not public."
     )
-
-    @field_validator("allow", mode="before")
-    @classmethod
-    def _commas(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 class ParseSettings(Section):
@@ -217,6 +220,45 @@ class ChannelSettings(Section):
     )
 
 
+class OidcSettings(Section):
+    """Single sign-on by OpenID Connect (docs/operations.md). Needs the extra `oidc`; no issuer: none."""
+
+    issuer: str = setting(
+        "", "Address of the identity provider, exactly as its discovery document names it. Empty: no single sign-on."
+    )
+    private: bool = setting(
+        False, "The issuer's address is not public: ask that very host and port all the same. Allows http:// for it."
+    )
+    client_id: str = setting(
+        "",
+        "As the provider knows us. Redirect address: MONITOR_WEB__BASE_URL/login/oidc/callback.",
+    )
+    client_secret: SecretStr = setting(
+        SecretStr(""), "Empty: a public client. Better: MONITOR_WEB__OIDC__CLIENT_SECRET_FILE."
+    )
+    scopes: Names = setting(("openid", "email", "profile"), "What the provider is asked to tell.")
+    label: str = setting("Log in with single sign-on", "The button on the login page.", min_length=1, max_length=80)
+    domains: Names = setting((), "Only addresses of these domains come in. Empty: all that the provider vouches for.")
+    trust_email: bool = setting(
+        False, "Take an address that the provider does not call verified: for one that checks all, and does not say so."
+    )
+    create: bool = setting(False, "Whoever comes is made a user. false: only those who are users already come in.")
+    groups_claim: str = setting(
+        "groups", "Claim that lists somebody's groups; a dot leads into an object.", min_length=1
+    )
+    admins: Names = setting((), "Groups whose members are admins.")
+    editors: Names = setting((), "Groups whose members are editors.")
+    viewers: Names = setting(
+        (), "Groups whose members are viewers. With any group set, the provider decides each role."
+    )
+    role: Literal["", "viewer", "editor", "admin"] = setting(
+        "viewer", "Role of new users, and of members of none of these groups. Empty: members of none do not come in."
+    )
+    only: bool = setting(
+        False, "No login by password. Links of `monitor users` still open the door, should the provider fail."
+    )
+
+
 class WebSettings(Section):
     """The web server of `monitor run`."""
 
@@ -225,6 +267,7 @@ class WebSettings(Section):
     base_url: str = setting(
         "", "Public https address of this server, for links in mail. Empty: mails carry no web links."
     )
+    oidc: OidcSettings = OidcSettings()
 
 
 class RunSettings(Section):
@@ -241,17 +284,12 @@ class RunSettings(Section):
     log_format: Literal["auto", "text", "json"] = setting(
         "auto", "auto: text on a terminal, else one JSON object a line."
     )
-    admin: Annotated[tuple[str, ...], NoDecode] = setting(
+    admin: Names = setting(
         (), "Addresses, or channel:NAME, that hear of each error once, and once more when it is over. Empty: nobody."
     )
     silence_hours: float = setting(
         12, "Hours without one source read successfully until that is an error of its own.", gt=0, le=720
     )
-
-    @field_validator("admin", mode="before")
-    @classmethod
-    def _commas(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 class MetricsSettings(Section):
@@ -351,12 +389,18 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
 
 def _overridden(settings: Settings, overrides: Mapping[str, object]) -> Settings:
     for key, value in overrides.items():
-        section, _, name = key.rpartition("__")
-        if section:
-            old = getattr(settings, section)
-            value = type(old).model_validate({**old.model_dump(), name: value})
-        settings = settings.model_copy(update={section or name: value})
+        settings = _with(settings, key.split("__"), value)
     return settings
+
+
+def _with(section: M, path: Sequence[str], value: object) -> M:
+    """A copy with one value replaced, and the section that holds it checked."""
+    name, *further = path
+    if further:
+        value = _with(getattr(section, name), further, value)
+    elif isinstance(section, Section):
+        return type(section).model_validate({**section.model_dump(), name: value})
+    return section.model_copy(update={name: value})
 
 
 def known_keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:

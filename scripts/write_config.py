@@ -38,7 +38,7 @@ def lines(model: type[BaseModel], prefix: str = "") -> list[str]:
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             doc = " ".join((field.annotation.__doc__ or "").split())
-            sections += ["", f"[{name}]", f"# {doc}", *lines(field.annotation, f"{name}.")]
+            sections += ["", f"[{prefix}{name}]", f"# {doc}", *lines(field.annotation, f"{prefix}{name}.")]
             continue
         meaning = f"{field.description} [{variable(prefix + name)}]"
         out += ["", *textwrap.wrap(meaning, 118, initial_indent="# ", subsequent_indent="# ")]

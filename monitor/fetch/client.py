@@ -123,6 +123,7 @@ class Fetcher:
         accept: str = ACCEPT,
         form: Pairs = (),
         keys: Pairs = (),
+        authorization: str = "",
         delay: float | None = None,
         limits: Limits | None = None,
     ) -> Fetched:
@@ -130,10 +131,12 @@ class Fetcher:
 
         `robots`: respect robots.txt (for pages; a feed is there to be read by robots). `form` is sent by POST, which no
         redirect is followed for. `keys` are parameters that only the server itself sees: they stand in no error, log or
-        result, and go to no other server. `delay` is what this server allows, in seconds between two requests.
+        result, and go to no other server. `authorization` is the header of that name, likewise. `delay` is what this
+        server allows, in seconds between two requests.
         """
         body = bytearray()
-        ask = _Ask(url, validators, accept, robots, limits or self._limits, self._timeout, form, keys, delay)
+        wanted = limits or self._limits
+        ask = _Ask(url, validators, accept, robots, wanted, self._timeout, form, keys, delay, authorization)
         fetched = await self._fetch(ask, body.extend)
         if fetched.unchanged:
             return fetched
@@ -177,13 +180,15 @@ class Fetcher:
         target = check_url(ask.url, self._allow)
         left = ask.timeout
         permanent = True
-        asked_for = target.server
+        asked_for, origin = target.server, target.origin
         if ask.delay is not None:
             self._servers.allow_at_first(asked_for, ask.delay)
         for hop in range(ask.limits.redirects + 1):
             try:
                 if target.server != asked_for:
                     ask = replace(ask, keys=())
+                if target.origin != origin:  # also where only the encryption is gone
+                    ask = replace(ask, authorization="")
                 if ask.robots:
                     self._servers.slow_down(target.server, await self._robots.check(target))
                 async with self._servers.turn(target.server, target.url):
@@ -291,6 +296,8 @@ class Fetcher:
         ]
         if ask.form:
             headers.append((b"Content-Type", b"application/x-www-form-urlencoded"))
+        if ask.authorization:
+            headers.append((b"Authorization", ask.authorization.encode("ascii")))
         if etag := answer.sendable(ask.validators.etag):
             headers.append((b"If-None-Match", etag.encode()))
         if last_modified := answer.sendable(ask.validators.last_modified):
@@ -333,9 +340,10 @@ class _Ask:
     robots: bool
     limits: Limits
     timeout: float
-    form: Pairs = ()
+    form: Pairs = field(default=(), repr=False)
     keys: Pairs = field(default=(), repr=False)
     delay: float | None = None
+    authorization: str = field(default="", repr=False)
 
 
 def _with(url: str, keys: Pairs) -> str:

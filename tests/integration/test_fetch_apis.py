@@ -83,6 +83,17 @@ async def test_a_key_goes_to_its_server_alone_and_into_no_result(
     assert "SECRET" not in repr(fetched)
 
 
+async def test_an_authorization_goes_to_its_server_alone(
+    fetcher: Fetcher, server: IndexServer, other: IndexServer, api: Api
+) -> None:
+    api.next = [(302, {"Location": other.url("/landed")}, b"")]
+
+    await fetcher.get(server.url("/x"), authorization="Bearer SECRET")
+
+    assert server.asked[0].headers["authorization"] == "Bearer SECRET"
+    assert "authorization" not in other.asked[0].headers
+
+
 @pytest.mark.parametrize("answer", [(500, {}, b""), (302, {"Location": "http://10.0.0.1/?api_key=SECRET"}, b"")])
 async def test_a_key_stands_in_no_error(fetcher: Fetcher, server: IndexServer, api: Api, answer: Answer) -> None:
     api.next = [answer]
