@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -146,13 +147,25 @@ class Browse(Repository):
         )
 
     @reads
-    def bounced(self, db: sa.Connection, limit: int = 50) -> list[tuple[int, str, str, datetime, str, str]]:
-        """The newest mails that came back: (delivery, to whom, kind, when, status, what the server said)."""
+    def bounced(
+        self, db: sa.Connection, limit: int = 50, after: tuple[datetime, int, str] | None = None
+    ) -> list[tuple[int, str, str, datetime, str, str]]:
+        """The newest mails that came back: (delivery, to whom, kind, when, status, what the server said). `after`: only
+        those older than this (when, delivery, kind).
+        """
         b = t.bounce.c
         query = (
             sa.select(b.delivery_id, _d.recipient, b.kind, b.at, b.status, b.diagnostic)
             .select_from(t.bounce.join(t.delivery))
-            .order_by(b.at.desc())
+            .where(_older(b, *after) if after is not None else sa.true())
+            .order_by(b.at.desc(), b.delivery_id.desc(), b.kind.desc())
             .limit(limit)
         )
         return [tuple(row) for row in db.execute(query)]
+
+
+def _older(
+    b: sa.ReadOnlyColumnCollection[str, sa.Column[Any]], at: datetime, number: int, kind: str
+) -> sa.ColumnElement[bool]:
+    same_mail = sa.and_(b.delivery_id == number, b.kind < kind)
+    return sa.or_(b.at < at, sa.and_(b.at == at, sa.or_(b.delivery_id < number, same_mail)))

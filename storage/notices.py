@@ -63,9 +63,10 @@ class Audit(Repository):
         db.execute(t.audit.insert().values(who=who, what=what, before=before, after=after, at=now))
 
     @reads
-    def recent(self, db: sa.Connection, limit: int = 50) -> list[AuditEntry]:
-        """Newest first."""
-        query = t.audit.select().order_by(t.audit.c.id.desc()).limit(limit)
+    def recent(self, db: sa.Connection, limit: int = 50, before_id: int | None = None) -> list[AuditEntry]:
+        """Newest first, below `before_id`."""
+        older = t.audit.c.id < before_id if before_id is not None else sa.true()
+        query = t.audit.select().where(older).order_by(t.audit.c.id.desc()).limit(limit)
         return [AuditEntry(**row._mapping) for row in db.execute(query)]
 
 

@@ -235,11 +235,23 @@ class Outbox(Repository):
 
     @reads
     def list(
-        self, db: sa.Connection, states: Sequence[DeliveryState] = (), limit: int = 100
+        self,
+        db: sa.Connection,
+        states: Sequence[DeliveryState] = (),
+        limit: int = 100,
+        *,
+        before_id: int | None = None,
+        subscriber_id: int | None = None,
+        digests: bool = False,
     ) -> builtins.list[Delivery]:
-        """Newest first, in these states (none: all); without the messages' bodies."""
-        wanted = _d.state.in_([state.value for state in states]) if states else sa.true()
-        return _list(db, wanted, limit)
+        """Newest first, below `before_id`, in these states (none: all); without the messages' bodies. `digests`: no
+        letters.
+        """
+        wanted = [_d.state.in_([state.value for state in states])] if states else []
+        wanted += [_d.id < before_id] if before_id is not None else []
+        wanted += [_d.subscriber_id == subscriber_id] if subscriber_id is not None else []
+        wanted += [_d.subscription_id.is_not(None)] if digests else []
+        return _list(db, sa.and_(sa.true(), *wanted), limit)
 
     @reads
     def get(self, db: sa.Connection, which: int | str) -> Delivery:

@@ -69,6 +69,18 @@ class Readers(Repository):
             rows.to_subscriber(row) for row in db.execute(t.subscriber.select().where(wanted).order_by(_u.email_key))
         ]
 
+    @reads
+    def page(
+        self, db: sa.Connection, after: str = "", state: SubscriberState | None = None, limit: int = 50
+    ) -> builtins.list[tuple[Subscriber, builtins.list[Subscription]]]:
+        """By address, those after `after`, each with what they subscribe to."""
+        wanted = sa.and_(_u.email_key > email_key(after), sa.true() if state is None else _u.state == state.value)
+        people = db.execute(t.subscriber.select().where(wanted).order_by(_u.email_key).limit(limit)).all()
+        theirs: dict[int, builtins.list[Subscription]] = {row.id: [] for row in people}
+        for row in db.execute(t.subscription.select().where(_n.subscriber_id.in_(theirs)).order_by(_n.id)):
+            theirs[row.subscriber_id].append(rows.to_subscription(row))
+        return [(rows.to_subscriber(row), theirs[row.id]) for row in people]
+
     @writes
     def update(self, db: sa.Connection, subscriber: Subscriber) -> Subscriber:
         """Store address, name, state and token epoch. Raises NotFound, or StorageError if the address is another's."""

@@ -88,12 +88,21 @@ class Stories(Repository):
         return _members(db, story_id)
 
     @reads
-    def recent(self, db: sa.Connection, limit: int = 50) -> list[tuple[int, int, datetime]]:
-        """Stories of several articles, the one that grew last first: number, articles, when it grew."""
+    def recent(
+        self, db: sa.Connection, limit: int = 50, after: tuple[datetime, int] | None = None
+    ) -> list[tuple[int, int, datetime]]:
+        """Stories of several articles, the one that grew last first: number, articles, when it grew. `after`: only what
+        comes after the story that grew then and has that number.
+        """
+        grew = sa.func.max(_m.joined_at)
+        below = sa.true()
+        if after is not None:
+            at = sa.literal(after[0], _m.joined_at.type)
+            below = sa.or_(grew < at, sa.and_(grew == at, _m.story_id < after[1]))
         grown = (
-            sa.select(_m.story_id, sa.func.count().label("number"), sa.func.max(_m.joined_at).label("at"))
+            sa.select(_m.story_id, sa.func.count().label("number"), grew.label("at"))
             .group_by(_m.story_id)
-            .having(sa.func.count() > 1)
+            .having(sa.and_(sa.func.count() > 1, below))
             .order_by(sa.desc("at"), _m.story_id.desc())
             .limit(limit)
         )
