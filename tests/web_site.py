@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -108,11 +108,24 @@ async def fill(site: Site) -> None:
     tuning = site.opened.monitor.tuning
     pain = await tuning.save(Topic(slug="pain", name="Opioids and pain", query=QUERY), "first", "for tests", force=True)
     await site.opened.monitor.sync_topics()
+    await add_articles(site, [title for title, _ in TEXTS], [body for _, body in TEXTS])
+    site.articles = await storage.articles.recent()
+    await site.opened.monitor.readers.add(
+        Subscriber(email="reader@example.org", name="Rea Der"),
+        Subscription(subscriber_id=0, topic_ids=(pain.id,), timezone="Europe/Berlin"),
+    )
+
+
+async def add_articles(site: Site, titles: Sequence[str], bodies: Sequence[str] = ()) -> None:
+    """Stored as if the one source had brought them, the first now and each other a day before its forerunner."""
+    storage = site.opened.monitor.storage
     source = (await storage.sources.list())[0]
-    for number, (title, body) in reversed(list(enumerate(TEXTS))):
-        url = f"https://sample.example.org/{number}"
+    known = await storage.articles.count()
+    for number, title in reversed(list(enumerate(titles))):
+        place = f"sample.example.org/{known + number}"
+        url = f"https://{place}"
         article = Article(
-            url=url, canonical_url=url, key=f"sample.example.org/{number}", title=title, body=body,
+            url=url, canonical_url=url, key=place, title=title, body=bodies[number] if bodies else "",
             source_slug=source.slug, published=NOW - timedelta(days=number),
         )  # fmt: skip
         saved = Saved(
@@ -120,8 +133,3 @@ async def fill(site: Site) -> None:
             matches=tuple(site.opened.monitor.matcher.match(article)),
         )  # fmt: skip
         await storage.articles.save(source, [saved], NOW - timedelta(days=number, hours=1))
-    site.articles = await storage.articles.recent()
-    await site.opened.monitor.readers.add(
-        Subscriber(email="reader@example.org", name="Rea Der"),
-        Subscription(subscriber_id=0, topic_ids=(pain.id,), timezone="Europe/Berlin"),
-    )

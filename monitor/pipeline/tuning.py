@@ -54,8 +54,9 @@ class Tuning:
                 return found[:limit]
             asked *= 4
 
-    async def why(self, slug: str, article: Article) -> Explanation:
-        return explain(await self.storage.topics.get(slug), article)
+    async def why(self, slug: str, article: Article, draft: Topic | None = None) -> Explanation:
+        """Of the stored topic, or of a `draft` of it."""
+        return explain(draft or await self.storage.topics.get(slug), article)
 
     async def match(self, slug: str, article: Article) -> Match | None:
         """The topic's match of one article, stored or not."""
@@ -73,9 +74,13 @@ class Tuning:
         labels = await self.storage.topics.labels(old.id) if old is not None else []
         return await self._compare(old if old is not None and _is_sound(old) else None, new, labels, days)
 
-    async def suggestions(self, slug: str, days: int | None = DAYS, limit: int = 10) -> list[Advice]:
-        """Terms to add and to exclude, each with its exact effect on the last `days`."""
-        topic = await self.storage.topics.get(slug)
+    async def suggestions(
+        self, slug: str, days: int | None = DAYS, limit: int = 10, draft: Topic | None = None
+    ) -> list[Advice]:
+        """Terms to add to the stored topic, or to a `draft` of it, and to exclude; with their exact effect on the last
+        `days`.
+        """
+        topic = draft or await self.storage.topics.get(slug)
         labels = await self.storage.topics.labels(topic.id)
         relevant, rejected = _sides(labels)
         accepted = await self._accepted(topic, relevant, rejected, days)

@@ -20,8 +20,8 @@ from monitor.match import WARNINGS, check_query
 from monitor.model import Article, Delivery, DeliveryState, Label, Topic, Verdict, WeightedTerm
 from monitor.web.archive import Wanted, find
 from monitor.web.pages import audit, opened_of, user_of
+from monitor.web.pasted import MAX_PASTED, article_of
 from monitor.web.problems import problem
-from monitor.web.topics import MAX_PASTED, article_of
 
 Slug = Annotated[str, Path(max_length=64, pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]

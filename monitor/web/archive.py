@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import urlencode
@@ -14,12 +14,11 @@ from fastapi.responses import PlainTextResponse
 from monitor.app import Opened
 from monitor.digest import to_bibtex, to_csl_json, to_ris
 from monitor.errors import MonitorError, NotFound, QueryError
-from monitor.match import Matcher, check_query
+from monitor.match import Explanation, Matcher, check_query, explain
 from monitor.match.backtest import excerpt_of, index_topic
 from monitor.model import Article, Field, Match, Span, Topic, Verdict
 from monitor.web.pages import opened_of, view
 from monitor.web.shapes import caret_line
-from monitor.web.topics import explanations
 
 router = APIRouter(prefix="/articles", default_response_class=Response)
 
@@ -226,3 +225,14 @@ async def article_page(request: Request, number: int) -> Response:
         labels=labels,
         story=[one for one in story if one.article.id != number],
     )
+
+
+def explanations(topics: Sequence[Topic], article: Article) -> Mapping[int, Explanation]:
+    """By topic id, of those topics whose query is sound."""
+    found = {}
+    for topic in topics:
+        try:
+            found[topic.id] = explain(topic, article)
+        except QueryError:
+            continue
+    return found

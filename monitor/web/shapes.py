@@ -31,6 +31,11 @@ def bars(values: Sequence[int], label: str, *, old: Sequence[int] = (), width: i
     return svg % (label, width, height, width, height, Markup("").join(bodies))
 
 
+def weekly(weeks: Sequence[int]) -> str:
+    """What a trend of matches a week says to somebody who does not see it."""
+    return f"Matches in the last {len(weeks)} weeks, oldest first: {', '.join(map(str, weeks))}"
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Of a text compared with another: `kind` is "same", "added" or "removed"."""

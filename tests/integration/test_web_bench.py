@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from web_site import QUERY, Site, open_site
+from web_site import QUERY, Site, add_articles, open_site
 
 from monitor.model import DeliveryState, Label, Role, SubscriberState, Verdict
 from monitor.web.shapes import bars, caret_line, word_diff
@@ -207,13 +207,40 @@ async def test_why_says_what_it_cannot_look_at(admin: httpx.AsyncClient) -> None
 
 async def test_a_synonym_is_one_click_that_loads_the_wider_query(admin: httpx.AsyncClient) -> None:
     offered = await admin.post("/topics/pain/words", data={"query": "mTOR AND pain"}, headers=HTMX)
-    query = re.search(r'name="query" value="([^"]*rapamycin[^"]*)"', offered.text)
+    query = re.search(r'name="take" value="([^"]*rapamycin[^"]*)"', offered.text)
     assert query is not None
 
-    taken = await admin.post("/topics/pain/try", data={"query": query[1].replace("&#34;", '"')}, headers=HTMX)
+    form = {"query": "mTOR AND pain", "take": query[1].replace("&#34;", '"')}
+    taken = await admin.post("/topics/pain/try", data=form, headers=HTMX)
 
     assert "mechanistic target of rapamycin" in taken.text
     assert 'id="save"' in taken.text
+
+
+async def test_why_asks_the_draft_in_the_editor_not_the_saved_query(site: Site, admin: httpx.AsyncClient) -> None:
+    text = {"what": "About statins"}
+    saved = await admin.post("/topics/pain/why", data=text, headers=HTMX)
+    draft = await admin.post("/topics/pain/why", data={**text, "query": "statins"}, headers=HTMX)
+    whole = await admin.post("/topics/pain/why", data={**text, "query": "statins"})
+    wrong = await admin.post("/topics/pain/why", data={**text, "query": "(statins"}, headers=HTMX)
+
+    assert text_of(saved.text).startswith("does not match")
+    assert text_of(draft.text).startswith("matches")
+    assert ">statins</textarea>" in whole.text
+    assert "never closed" in wrong.text
+    assert (await site.opened.monitor.storage.topics.get("pain")).query == QUERY
+
+
+async def test_suggestions_are_counted_on_the_draft(site: Site, admin: httpx.AsyncClient) -> None:
+    titles = [f"A statin lowers cholesterol, part {number}" for number in range(8)]
+    titles += ["Cholesterol in the liver", *(f"Rain in valley {number}, sun at the coast" for number in range(40))]
+    await add_articles(site, titles)
+
+    offered = await admin.post("/topics/pain/words", data={"query": "statin"}, headers=HTMX)
+    for_saved = await admin.post("/topics/pain/words", data={}, headers=HTMX)
+
+    assert "OR cholesterol +1 article" in text_of(offered.text)
+    assert "cholesterol" not in for_saved.text
 
 
 async def test_a_label_is_set_changed_and_taken_back(site: Site, admin: httpx.AsyncClient) -> None:

@@ -17,6 +17,26 @@
     area.setSelectionRange(units(area.value, +jump.dataset.start), units(area.value, +jump.dataset.end));
   });
 
+  // An offered word is taken into the query as it stands, without a new page.
+  document.addEventListener("click", (event) => {
+    const take = event.target.closest("button[name=take]");
+    const area = document.getElementById("query");
+    if (!take || !area) return;
+    event.preventDefault();
+    area.value = take.value;
+    area.dispatchEvent(new Event("input", { bubbles: true }));
+    document.getElementById("offer").click();
+    area.focus();
+  });
+
+  // The tab that was chosen stays chosen when the preview is counted anew.
+  let tab = "";
+  document.addEventListener("change", (event) => { if (event.target.name === "tab") tab = event.target.id; });
+  document.addEventListener("htmx:after:swap", () => {
+    const chosen = tab && document.getElementById(tab);
+    if (chosen) chosen.checked = true;
+  });
+
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.closest("#bench")) {
       const save = document.getElementById("save");
@@ -27,7 +47,7 @@
   const dirty = () => {
     const form = bench();
     return form && Array.from(form.elements).some((one) =>
-      (one.tagName === "TEXTAREA" || one.type === "text") && one.name && one.value !== one.defaultValue);
+      form.contains(one) && (one.tagName === "TEXTAREA" || one.type === "text") && one.value !== one.defaultValue);
   };
   document.addEventListener("submit", () => { sent = true; });
   window.addEventListener("beforeunload", (event) => { if (!sent && dirty()) event.preventDefault(); });
