@@ -12,12 +12,10 @@ import typer
 from monitor.app import Opened
 from monitor.cli.context import Json, progress, run
 from monitor.console import note, say, say_json, table, when
-from monitor.errors import ConfigError, MonitorError, StorageError
-from monitor.identity import url_key
+from monitor.errors import ConfigError
 from monitor.model import Feed, Source, SourceKind
-from monitor.parse.harvesters import BASES, wrong_options
-from monitor.parse.opml import Outline, read_opml, write_opml
-from monitor.pipeline.discover import Candidate, slugify
+from monitor.parse.opml import read_opml, write_opml
+from monitor.pipeline.sources import placed, reads_pages
 
 app = typer.Typer(no_args_is_help=True, help="Feeds, saved searches and other places to fetch from.")
 
@@ -76,25 +74,19 @@ def add(
 ) -> None:
     """Look at it once, show what it holds, and add it. For a site's address its feeds are found."""
     kind, options = _chosen(kind, option, item=item, link=link, title=title, date=date, summary=summary)
-    place = _place(kind, url)
+    draft = Source(
+        slug=slug,
+        name=name,
+        url=url,
+        kind=kind,
+        options=options,
+        pages=reads_pages(kind) if pages is None else pages,
+        interval=timedelta(minutes=minutes),
+    )
 
     async def body(opened: Opened) -> None:
-        found = Candidate(url=place, kind=kind)
-        if kind is SourceKind.FEED:
-            found = await _only(opened, place)
-        source = Source(
-            slug="new",
-            name="new",
-            url=found.url,
-            kind=found.kind,
-            options=options,
-            pages=found.kind not in BASES if pages is None else pages,
-            interval=timedelta(minutes=minutes),
-        )
         async with progress("looking"):
-            feed = await opened.monitor.ingest.look_at(source)
-        shown = name or found.title or feed.title or found.url
-        added = await opened.monitor.storage.sources.add(replace(source, slug=slug or slugify(shown), name=shown))
+            added, feed = await opened.monitor.sources.add(draft)
         say(f"added {added.slug}: {added.name} ({added.kind}), {len(feed.entries)} entries now")
 
     run(body)
@@ -136,7 +128,7 @@ def test(
         if which and "://" not in which:
             source = await opened.monitor.storage.sources.get(which)
         else:
-            source = Source(slug="new", name="new", url=_place(kind, which), kind=kind, options=options)
+            source = placed(Source(slug="new", name="new", url=which, kind=kind, options=options))
         async with progress("looking"):
             feed = await opened.monitor.ingest.look_at(source)
         if as_json:
@@ -164,7 +156,6 @@ def change(
     async def body(opened: Opened) -> None:
         before = await opened.monitor.storage.sources.get(slug)
         options = {**dict(before.options), **_pairs(option)}
-        _check(before.kind, options)
         after = replace(
             before,
             name=name or before.name,
@@ -174,7 +165,7 @@ def change(
             weight=before.weight if weight is None else weight,
             options=tuple((key, value) for key, value in options.items() if value),
         )
-        await opened.monitor.storage.sources.update(after)
+        await opened.monitor.sources.change(after)
         say(f"changed {slug}")
 
     run(body)
@@ -185,20 +176,9 @@ def import_opml(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False
     """Add every source of an OPML file that is not there yet."""
 
     async def body(opened: Opened) -> None:
-        sources = opened.monitor.storage.sources
-        known = {_identity(source) for source in await sources.list()}
-        slugs = {source.slug for source in await sources.list()}
-        added = 0
         outlines = read_opml(file.read_bytes(), url=str(file))
-        for outline in outlines:
-            source = _from_outline(outline, slugs)
-            if _identity(source) in known:
-                continue
-            await sources.add(source)
-            known.add(_identity(source))
-            slugs.add(source.slug)
-            added += 1
-        say(f"{added} sources added, {len(outlines) - added} were known")
+        added = await opened.monitor.sources.take(outlines, active=True)
+        say(f"{len(added)} sources added, {len(outlines) - len(added)} were known")
 
     run(body)
 
@@ -241,26 +221,10 @@ def _switch(slug: str, *, on: bool) -> None:
     run(body)
 
 
-async def _only(opened: Opened, url: str) -> Candidate:
-    """The one feed of an address; where there are several, an error that lists them."""
-    async with progress("looking for feeds"):
-        found = await opened.monitor.discovery.find(url)
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise MonitorError(
-            f"{url} is no feed but an HTML page that names none, and its site lists no sitemap;"
-            " a list page can be read by selectors: monitor sources test URL --item …"
-        )
-    listed = "\n".join(f"  {candidate.url}  {candidate.title}" for candidate in found)
-    raise MonitorError(f"{url} has several feeds; add one of them:\n{listed}")
-
-
 def _chosen(kind: SourceKind, option: list[str], **selectors: str) -> tuple[SourceKind, tuple[tuple[str, str], ...]]:
     """Kind and options as meant: with --item it is a list page. Raises ConfigError."""
     options = _pairs(option) | {name: value for name, value in selectors.items() if value}
     kind = SourceKind.PAGE if options.get("item") and kind is SourceKind.FEED else kind
-    _check(kind, options)
     return kind, tuple(options.items())
 
 
@@ -272,18 +236,6 @@ def _pairs(option: list[str]) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _check(kind: SourceKind, options: dict[str, str]) -> None:
-    if wrong := wrong_options(kind, options):
-        raise ConfigError(wrong)
-
-
-def _place(kind: SourceKind, url: str) -> str:
-    place = url or BASES.get(kind, "")
-    if not place:
-        raise ConfigError(f"a source of kind {kind} needs an address")
-    return place
-
-
 def _show(source: Source, feed: Feed) -> None:
     say(f"{feed.title or '(no title)'}: {len(feed.entries)} entries from {source.url}")
     if feed.repaired:
@@ -291,27 +243,6 @@ def _show(source: Source, feed: Feed) -> None:
     table(
         ["published", "title", "doi", "address"],
         [(when(e.published), e.title, e.doi, e.url) for e in feed.entries[:20]],
-    )
-
-
-def _identity(source: Source) -> tuple[str, tuple[tuple[str, str], ...]]:
-    return url_key(source.url), tuple(sorted(source.options))
-
-
-def _from_outline(outline: Outline, taken: set[str]) -> Source:
-    slug = slugify(outline.name)
-    number = 2
-    while slug in taken:
-        slug, number = f"{slugify(outline.name)[:60]}-{number}", number + 1
-        if number > 1_000:
-            raise StorageError(f"too many sources are called {outline.name}")
-    return Source(
-        slug=slug,
-        name=outline.name,
-        url=outline.url,
-        kind=outline.kind,
-        options=outline.options,
-        pages=outline.kind not in BASES,
     )
 
 

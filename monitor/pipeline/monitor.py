@@ -23,6 +23,7 @@ from monitor.pipeline.publish import Publisher
 from monitor.pipeline.readers import Readers
 from monitor.pipeline.safety import Safety
 from monitor.pipeline.send import Sender
+from monitor.pipeline.sources import Sources
 from monitor.pipeline.tuning import Tuning
 from monitor.pipeline.users import Users
 from storage import EnrichTask, PageTask, Storage
@@ -84,6 +85,7 @@ class Monitor:
         self.enrichment = enrichment
         self.safety = safety
         self.discovery = Discovery(fetcher=ingest.fetcher, sandbox=ingest.sandbox)
+        self.sources = Sources(storage=storage, discovery=self.discovery, ingest=ingest)
         self.matcher = matcher
         self.now = now
         self.rules = rules

@@ -10,10 +10,10 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 
 from monitor.app import Opened
-from monitor.errors import FetchError, MonitorError, ParseError
+from monitor.errors import MonitorError
 from monitor.model import Feed, Source, SourceKind
 from monitor.parse.opml import read_opml, write_opml
-from monitor.pipeline.discover import Candidate, slugify
+from monitor.pipeline.discover import Candidate
 from monitor.pipeline.ingest import explain
 from monitor.web.pages import audit, go, opened_of, view
 from monitor.web.shapes import bars
@@ -73,20 +73,15 @@ async def preview(request: Request, url: Annotated[str, Form(max_length=2_000)])
     """What the address holds now: of a site's, the feeds and sitemaps that it names. Stores nothing."""
     monitor = opened_of(request).monitor
     try:
-        found = await monitor.discovery.find(url.strip())
-        if len(found) > 1:
-            return await _page(request, url=url, candidates=found)
-        if not found:
-            text = f"{url} is no feed, names none, and its site lists no sitemap"
-            return await _page(request, status=422, error=text, url=url)
-        feed = await monitor.ingest.look_at(_candidate(found[0].url, found[0].kind))
-    except (FetchError, ParseError) as error:
+        look = await monitor.sources.look(Source(slug="", name="", url=url.strip()))
+    except MonitorError as error:
         return await _page(request, status=422, error=f"{url}: {explain(error)}", url=url)
-    return await _page(request, url=found[0].url, kind=found[0].kind, feed=feed)
-
-
-def _candidate(url: str, kind: SourceKind) -> Source:
-    return Source(slug="new", name="new", url=url, kind=kind)
+    if look.feed is not None:
+        return await _page(request, url=look.source.url, kind=look.source.kind, feed=look.feed)
+    if look.candidates:
+        return await _page(request, url=url, candidates=look.candidates)
+    text = f"{url} is no feed, names none, and its site lists no sitemap"
+    return await _page(request, status=422, error=text, url=url)
 
 
 @router.post("")
@@ -104,17 +99,15 @@ async def add(
     try:
         if kind not in {SourceKind.FEED, SourceKind.SITEMAP}:
             raise MonitorError("this kind of source needs options: `monitor sources add --kind …`")
-        feed = await monitor.ingest.look_at(_candidate(url.strip(), kind))
-        title = name.strip() or feed.title or url.strip()
-        source = Source(
-            slug=slug.strip() or slugify(title),
-            name=title[:200],
+        draft = Source(
+            slug=slug.strip(),
+            name=name.strip(),
             url=url.strip(),
             kind=kind,
             pages=pages == "yes",
             interval=timedelta(minutes=minutes),
         )
-        added = await monitor.storage.sources.add(source)
+        added, _ = await monitor.sources.add(draft)
     except MonitorError as error:
         return await _page(request, status=422, error=explain(error), url=url)
     await audit(request, f"added the source {added.slug}", "", added.url)
@@ -144,26 +137,7 @@ async def import_opml(request: Request) -> Response:
         outlines = await monitor.ingest.sandbox.run(read_opml, body, url="OPML")
     except MonitorError as error:
         return await _page(request, status=422, error=explain(error))
-    known = {one.url for one in await monitor.storage.sources.list()}
-    slugs = {one.slug for one in await monitor.storage.sources.list()}
-    added = []
-    for outline in outlines:
-        if outline.url in known:
-            continue
-        slug = base = slugify(outline.name)
-        number = 2
-        while slug in slugs:
-            slug, number = f"{base[:60]}-{number}", number + 1
-        source = Source(
-            slug=slug,
-            name=outline.name[:200],
-            url=outline.url,
-            kind=outline.kind,
-            options=outline.options,
-            active=False,
-        )
-        added.append((await monitor.storage.sources.add(source)).slug)
-        slugs.add(slug)
+    added = [one.slug for one in await monitor.sources.take(outlines, active=False)]
     await audit(request, f"imported {len(added)} of {len(outlines)} sources", "", ", ".join(added))
     return await _page(request, imported=tuple(added))
 
@@ -209,15 +183,13 @@ async def change(
     weight: Annotated[float, Form(ge=0.5, le=2)] = 1.0,
     pages: Annotated[str, Form(max_length=5)] = "",
 ) -> Response:
-    sources = opened_of(request).monitor.storage.sources
-    before = await sources.get(slug)
-    if not url.strip().startswith(("http://", "https://")):
-        raise MonitorError("the address must begin with http:// or https://")
+    monitor = opened_of(request).monitor
+    before = await monitor.storage.sources.get(slug)
     wanted = replace(
         before, name=name.strip() or before.name, url=url.strip(), interval=timedelta(minutes=minutes), weight=weight,
         pages=pages == "yes",
     )  # fmt: skip
-    after = await sources.update(wanted)
+    after = await monitor.sources.change(wanted)
     await audit(request, f"changed the source {slug}", _told(before), _told(after))
     return go(f"/sources/{slug}?done=saved")
 
