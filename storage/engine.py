@@ -3,7 +3,11 @@
 Each question to the database is one sync method whose first argument is the connection of its transaction; `reads` and
 `writes` turn it into a coroutine that the event loop can wait for. A transaction is one such call, so none can be held
 across an await. On SQLite all writes go through one thread and one connection (one writer is what SQLite has), reads
-through four; on PostgreSQL both through a pool.
+through four; on PostgreSQL each through a pool.
+
+A PostgreSQL that restarts is waited for: a transaction whose connection was lost before its COMMIT has changed nothing
+and runs again. Whether a lost COMMIT was carried out nobody knows: that is a StorageError, and callers are made so that
+asking again is harmless.
 """
 
 from __future__ import annotations
@@ -11,10 +15,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import sqlite3
+import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
@@ -30,6 +36,8 @@ READERS = 4
 POSTGRES_CONNECTIONS = 5
 LOCK_SECONDS = 30
 TRIES = 3  # of a transaction that lost a deadlock or a serialization race: it changed nothing, so it can run again
+_WAITS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # seconds before each new try after the connection was lost; the first finds
+# out whether only this connection was old. A database that is away for longer fails at once until it is back.
 _RACES = {"40P01", "40001"}
 _TOO_LARGE = "22003"
 CLEAN = {"clean": True}  # of a statement whose texts are clean already
@@ -47,7 +55,7 @@ class Database:
         self._read_threads = ThreadPoolExecutor(READERS, "db-read")
 
     async def read(self, question: Callable[[sa.Connection], T]) -> T:
-        """Answer from one snapshot (SQLite) or one transaction (PostgreSQL)."""
+        """Answer from one snapshot (SQLite), or from what is committed at each statement (PostgreSQL)."""
         return await _in(self._read_threads, lambda: _run(self.reader, question))
 
     async def write(self, change: Callable[[sa.Connection], T]) -> T:
@@ -146,20 +154,25 @@ def _shown(url: str) -> str:
 
 
 def _engines(url: sa.URL) -> tuple[sa.Engine, sa.Engine]:
-    """The engines for writing and for reading; the same one on PostgreSQL."""
+    """The engines for writing and for reading."""
     if url.get_backend_name() != "sqlite":
-        engine = sa.create_engine(
-            url,
-            pool_pre_ping=True,
-            pool_size=POSTGRES_CONNECTIONS,
-            max_overflow=READERS,
-            connect_args={"connect_timeout": 10},
-            execution_options=_OPTIONS,
-        )
-        event.listen(engine, "before_cursor_execute", _clean_parameters, retval=True)
-        return engine, engine
+        # a statement of READ COMMITTED sees what is committed by then, in a transaction or not: reading needs none
+        return _postgres(url, POSTGRES_CONNECTIONS, "READ COMMITTED"), _postgres(url, READERS, "AUTOCOMMIT")
     reader = _sqlite(url, "BEGIN", size=READERS, pragmas=("query_only=on",))
     return _sqlite(url, "BEGIN IMMEDIATE", size=1, pragmas=()), reader
+
+
+def _postgres(url: sa.URL, size: int, isolation: Literal["READ COMMITTED", "AUTOCOMMIT"]) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        pool_size=size,
+        max_overflow=0,
+        connect_args={"connect_timeout": 10},
+        isolation_level=isolation,
+        execution_options=_OPTIONS,
+    )
+    event.listen(engine, "before_cursor_execute", _clean_parameters, retval=True)
+    return engine
 
 
 def _sqlite(url: sa.URL, begin: str, *, size: int, pragmas: tuple[str, ...]) -> sa.Engine:
@@ -224,24 +237,33 @@ def clean(text: str) -> str:
 
 
 async def _in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(threads, work)
+    """In one of `threads`, with the caller's context: it tells who acts (storage.audit)."""
+    return await asyncio.get_running_loop().run_in_executor(threads, copy_context().run, work)
 
 
 def _run(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
-    for attempt in range(1, TRIES + 1):
+    waits = iter(_WAITS)
+    lost, races = False, 0
+    while True:
+        committing = False
         try:
             with engine.begin() as db:
-                return work(db)
+                answer = work(db)
+                committing = True
+            return answer
         except exc.DBAPIError as error:
             state = getattr(error.orig, "sqlstate", None)
-            if attempt < TRIES and state in _RACES:
+            if state in _RACES and (races := races + 1) < TRIES:
+                continue
+            lost = lost or error.connection_invalidated
+            if lost and not committing and (wait := next(waits, None)) is not None:
+                time.sleep(wait)
                 continue
             if state == _TOO_LARGE:
                 raise NotFound("nothing has so large a number") from error
             raise StorageError(explain(error, engine.url)) from error
         except OverflowError as error:  # SQLite's way to say the same
             raise NotFound("nothing has so large a number") from error
-    raise AssertionError("unreachable")
 
 
 def _tidy(engine: sa.Engine) -> None:

@@ -118,12 +118,12 @@ def _search_here(db: sa.Connection) -> None:
 _LEADS = sa.text("select 1 from lease where name = :name and holder = :holder and epoch = :epoch for share")
 
 _LOAD = sa.text("""
-    select (select count(*) from procrastinate_workers
+    select (select count(*) from engine.procrastinate_workers
              where last_heartbeat > clock_timestamp() - make_interval(secs => :dead)) as workers,
            count(*) filter (where status = 'todo') as todo,
            count(*) filter (where status = 'doing') as doing,
            count(*) filter (where status = 'failed') as failed
-      from procrastinate_jobs
+      from engine.procrastinate_jobs
 """)
 
 # One job for each server that has something due and no job yet, the longest waiting first.
@@ -217,7 +217,6 @@ class Jobs(Repository):
     @reads
     def load(self, db: sa.Connection) -> Load:
         """How much there is to do, and how many are there to do it."""
-        _search_here(db)
         return Load(**db.execute(_LOAD, {"dead": DEAD}).one()._mapping)
 
 
