@@ -13,6 +13,7 @@ MonitorError
 ├── TopicRefused          a topic would not do what it should; carries every reason, may be forced with a note
 ├── StorageError
 │   ├── NotFound
+│   ├── StorageDown       the database does not answer, or cannot now: what was asked may be right
 │   └── AlreadyRunning
 ├── LinkError             a link from a mail cannot be honoured: forged, expired, revoked
 ├── MailError             a message would not arrive as it was meant; it is not sent
@@ -149,6 +150,10 @@ class StorageError(MonitorError):
 
 class NotFound(StorageError):
     """Nothing is stored under that name."""
+
+
+class StorageDown(StorageError):
+    """The database does not answer, or cannot do it now; asked again later, the same may succeed."""
 
 
 class AlreadyRunning(StorageError):

@@ -27,7 +27,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import QueuePool
 
-from monitor.errors import NotFound, StorageError
+from monitor.errors import NotFound, StorageDown, StorageError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -261,7 +261,8 @@ def _run(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
                 continue
             if state == _TOO_LARGE:
                 raise NotFound("nothing has so large a number") from error
-            raise StorageError(explain(error, engine.url)) from error
+            kind = StorageError if isinstance(error, exc.IntegrityError | exc.DataError) else StorageDown
+            raise kind(explain(error, engine.url)) from error
         except OverflowError as error:  # SQLite's way to say the same
             raise NotFound("nothing has so large a number") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -17,7 +18,9 @@ from monitor.errors import LinkError, MonitorError, NotFound, StorageError
 from monitor.web import api, archive, auth, bench, overview, people, readers, sources, topics
 from monitor.web.health import add_health
 from monitor.web.pages import STATIC, Assets, page
-from monitor.web.problems import problem
+from monitor.web.problems import Refused, problem, problem_of, problem_of_fields
+
+log = logging.getLogger(__name__)
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -46,6 +49,7 @@ def make_app(opened: Opened, silent: Callable[[], list[str]] = list) -> FastAPI:
         app.include_router(part.router)
     add_health(app, opened, silent)
     app.add_exception_handler(MonitorError, _our_error)
+    app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _wrong_form)
     app.add_exception_handler(HTTPException, _http_error)
     return app
@@ -58,21 +62,35 @@ def _guard(opened: Opened) -> Callable[[Request, Callable[[Request], Awaitable[R
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         changes = request.method not in auth.SAFE
         if changes and not readers.is_one_click(request) and _is_foreign(request, public):
-            response: Response = PlainTextResponse("This form was sent from another site.\n", status_code=403)
+            response = _turned_away(request, 403, "This was sent from another site.")
         elif changes and "transfer-encoding" in request.headers:
-            response = PlainTextResponse("Say how long it is.\n", status_code=411)
+            response = _turned_away(request, 411, "Say how long it is.")
         elif not request.headers.get("content-length", "0").isdecimal() or (
             int(request.headers.get("content-length", "0")) > BODY_LIMIT
         ):
-            response = PlainTextResponse("Too large.\n", status_code=413)
+            response = _turned_away(request, 413, f"Too large: {BODY_LIMIT:,} bytes are taken.")
         else:
-            response = await auth.admit(request, call_next)
+            response = await _answered(request, call_next)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers.setdefault("Cache-Control", "no-store")
         return response
 
     return guard
+
+
+async def _answered(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    try:
+        return await auth.admit(request, call_next)
+    except MonitorError as error:  # at the gate itself: the database does not answer
+        return await _our_error(request, error)
+    except Exception:  # a mistake of ours: the visitor gets a page or a problem, the log all the rest
+        log.exception("request failed method=%s path=%s", request.method, request.url.path)
+        return _answer(request, 500, "This is a mistake of the program. Its log says more.")
+
+
+def _turned_away(request: Request, status: int, text: str) -> Response:
+    return problem(request, status, text) if _is_api(request) else PlainTextResponse(f"{text}\n", status_code=status)
 
 
 def _is_foreign(request: Request, public: str) -> bool:
@@ -84,21 +102,34 @@ def _is_foreign(request: Request, public: str) -> bool:
     return origin is not None and urlsplit(origin).netloc not in own
 
 
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith(auth.API + "/")
+
+
 def _answer(request: Request, status: int, text: str) -> Response:
     """To a program a problem, to a person a page."""
-    if request.url.path.startswith(auth.API + "/"):
+    if _is_api(request):
         return problem(request, status, text)
     return page("message.html", status=status, title="This did not work", text=text)
 
 
 async def _our_error(request: Request, error: Exception) -> Response:
+    if _is_api(request) and isinstance(error, MonitorError):
+        return problem_of(request, error)
     status = 404 if isinstance(error, NotFound | LinkError) else 409 if isinstance(error, StorageError) else 400
-    return _answer(request, status, str(error))
+    return _answer(request, 503 if isinstance(error, StorageDown) else status, str(error))
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)  # noqa: S101 - for the type checker
+    return problem(request, error.status, error.detail, headers=error.headers, **error.more)
 
 
 async def _wrong_form(request: Request, error: Exception) -> Response:
     """A field is missing, too long or no number; the text names it and repeats nothing of what was sent."""
     wrong = error.errors() if isinstance(error, RequestValidationError) else []
+    if _is_api(request):
+        return problem_of_fields(request, wrong)
     text = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in wrong[:10])
     return _answer(request, 422, text or "a field is wrong")
 
