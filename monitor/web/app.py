@@ -14,7 +14,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from monitor import __version__
 from monitor.app import Opened
-from monitor.errors import LinkError, MonitorError, NotFound, StorageError
+from monitor.errors import LinkError, MonitorError, NotFound, StorageDown, StorageError
 from monitor.web import api, archive, auth, bench, overview, people, readers, sources, topics
 from monitor.web.health import add_health
 from monitor.web.pages import STATIC, Assets, page
