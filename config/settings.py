@@ -316,8 +316,16 @@ class StorageSettings(Section):
         400, "Days that the text of a sent message is kept; that it was sent is kept for good. 0: keep all.", ge=0
     )
     polls_days: int = setting(400, "Days that visits to sources, and notices that are over, are kept.", ge=1)
-    backups: int = setting(7, "Backups kept in the data directory by `monitor backup` without a file.", ge=1, le=1000)
-    postgres_bin: str = setting("", "Directory of pg_dump and pg_restore. Empty: found on the PATH.")
+
+
+class BackupSettings(Section):
+    """Copies of the database, made by the running program (the leading scheduler) and checked by restoring."""
+
+    every_hours: float = setting(
+        24, "Hours between two backups. 0: none, when `monitor backup` is called by a timer of yours.", ge=0, le=720
+    )
+    keep: int = setting(7, "Backups kept in the directory: a week, when one is made a day.", ge=1, le=1000)
+    directory: str = setting("", "Where they are put; another disk, at best. Empty: `backups` in the data directory.")
 
 
 class Settings(BaseSettings):
@@ -382,6 +390,7 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
     _check_variables(os.environ)
     try:
         settings = Settings(**values)
+    backup: BackupSettings = BackupSettings()
         return _overridden(settings, overrides or {})
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(problem, named) for problem in error.errors())) from error

@@ -28,6 +28,7 @@ from monitor.pipeline import Bounces, Ingest, Monitor, Publisher, Readers, Rules
 from monitor.pipeline.alerts import Alerts
 from monitor.pipeline.dispatch import Dispatcher, Idle, InProcess
 from monitor.pipeline.distribute import Distributed
+from monitor.pipeline.backups import Backups
 from monitor.pipeline.enrich import Enrichment, Places
 from monitor.pipeline.harvest import Patience
 from monitor.pipeline.safety import Safety
@@ -53,6 +54,7 @@ __all__ = [
     "settings",
     "utc_now",
 ]
+    "backup_directory",
 
 
 CLOCK_LOOK = 60.0  # seconds between two looks at the database's clock
@@ -151,6 +153,10 @@ async def healthy(chosen: Settings) -> bool:
             return (await fetcher.get(f"http://{host}:{web.port}/healthz")).status == 200
         except FetchError:
             return False
+def backup_directory(settings: Settings) -> Path:
+    return Path(settings.backup.directory) if settings.backup.directory else settings.data_dir / "backups"
+
+
 
 
 @contextlib.asynccontextmanager
@@ -337,6 +343,15 @@ def _patience(chosen: Settings) -> Patience:
     poll = chosen.poll
     return Patience(tries=poll.tries, first_wait=poll.first_wait, longest=poll.longest_wait)
 
+            backup_every=timedelta(hours=chosen.backup.every_hours),
+        ),
+        backups=Backups(
+            storage=storage,
+            url=storage_url(chosen),
+            directory=backup_directory(chosen),
+            every=timedelta(hours=chosen.backup.every_hours),
+            keep=chosen.backup.keep,
+            now=now,
 
 def _enrichment(
     chosen: Settings, storage: Storage, fetcher: Fetcher, sandbox: Sandbox, matcher: Matcher, now: Clock

@@ -2,6 +2,9 @@
 
 SQLite: `VACUUM INTO` (one read transaction, no pause for the writer), checked on the copy. PostgreSQL: storage.dump. A
 backup that comes back is foreign input like any other: its schema must be ours to the letter, or it is refused.
+
+A process that is killed in the middle leaves a draft with a name of its own, never half a backup; the next one of the
+same directory deletes it.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,15 +25,19 @@ from pathlib import Path
 from alembic import command
 
 from monitor.errors import AlreadyRunning, StorageError
-from storage import dump
+from storage import dump, facts
 from storage.engine import checked_url, sqlite_path
 from storage.filling import INDEX, VERSION
 from storage.migrate import config, connected, exclusive, migrate, revisions
 from storage.outbox import hold_all
 from storage.upkeep import index_problem
 
-SQLITE_MAGIC, DUMP_MAGIC = b"SQLite format 3\x00", b"PGDMP"
-_OWN_NAME = re.compile(r"monitor-\d{8}T\d{6}\.\d{3}Z\.(db|dump)")
+SQLITE_MAGIC, PG_DUMP_MAGIC = b"SQLite format 3\x00", b"PGDMP"
+_NAME = r"monitor-\d{8}T\d{6}\.\d{3}Z\.(?:db|rows\.gz)"
+_OWN_NAME = re.compile(_NAME)
+_DRAFT_NAME = re.compile(rf"\.{_NAME}\.\w+(?:-wal|-shm|-journal|\.migrating|\.lock)?")
+_DRAFT_SECONDS = 86_400  # a draft that nobody wrote to for so long has lost its writer
+_SPARE = 200_000_000  # bytes that a copy leaves free: the program itself must go on writing
 _INTERNAL = frozenset({"sqlite_sequence", "sqlite_stat1", "sqlite_stat4"})
 _WAIT = 2.0  # seconds for another program to let go of the file
 
@@ -55,12 +63,13 @@ class Restored:
 
 def backup_name(url: str, now: datetime) -> str:
     """Names sort by time."""
-    ending = "db" if _is_sqlite(url) else "dump"
+    ending = "db" if _is_sqlite(url) else "rows.gz"
     return f"monitor-{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z.{ending}"
 
 
-def backup(url: str, target: Path, *, quick: bool = False, postgres_bin: str = "") -> Backup:
-    """Write a copy to `target`, which must not exist; it appears only when every check went well.
+def backup(url: str, target: Path, *, now: datetime, quick: bool = False) -> Backup:
+    """Write a copy to `target`, which must not exist; it appears only when every check went well, and then the database
+    itself says when it was last copied.
 
     `quick` leaves out PostgreSQL's trial restore into a scratch database. Raises StorageError.
     """
@@ -73,12 +82,20 @@ def backup(url: str, target: Path, *, quick: bool = False, postgres_bin: str = "
             _copy_sqlite(sqlite_path(parsed), draft)
             rows = _check_sqlite(draft)
         else:
-            tools = dump.Tools.find(postgres_bin)
-            dump.write(parsed, draft, tools)
-            rows, checks = dump.check(parsed, draft, tools, quick=quick)
+            dump.write(parsed, draft)
+            rows, checks = dump.check(parsed, draft, quick=quick)
         size = draft.stat().st_size
         _settle(draft, target)
+    with connected(parsed) as db:
+        facts.put(db, facts.BACKED_UP, now.isoformat())
     return Backup(path=target, size=size, rows=rows, checks=checks)
+
+
+def dated(url: str, directory: Path, *, now: datetime, keep: int, quick: bool = False) -> tuple[Backup, list[Path]]:
+    """A backup named by its time, and what was deleted after it: all but the newest `keep`. Raises StorageError."""
+    _forget_drafts(directory)
+    done = backup(url, directory / backup_name(url, now), now=now, quick=quick)
+    return done, prune(directory, keep)
 
 
 def prune(directory: Path, keep: int) -> list[Path]:
@@ -90,7 +107,15 @@ def prune(directory: Path, keep: int) -> list[Path]:
     return old
 
 
-def restore(url: str, source: Path, *, reason: str, now: datetime, postgres_bin: str = "") -> Restored:
+def _forget_drafts(directory: Path) -> None:
+    if not directory.is_dir():
+        return
+    for path in directory.iterdir():
+        if _DRAFT_NAME.fullmatch(path.name) and time.time() - path.stat().st_mtime > _DRAFT_SECONDS:
+            path.unlink(missing_ok=True)
+
+
+def restore(url: str, source: Path, *, reason: str, now: datetime) -> Restored:
     """Put a backup in the place of the database, brought to this program's schema, with every message held.
 
     All of it is ready before the database is touched, and one rename or one transaction changes it. Raises
@@ -103,8 +128,7 @@ def restore(url: str, source: Path, *, reason: str, now: datetime, postgres_bin:
         )
     if _is_sqlite(url):
         return _restore_sqlite(url, source, reason, now)
-    tools = dump.Tools.find(postgres_bin)
-    rows, held = dump.restore(checked_url(url), source, tools, reason=reason)
+    rows, held = dump.restore(checked_url(url), source, reason=reason)
     return Restored(rows=rows, held=held, aside=None)
 
 
@@ -116,8 +140,10 @@ def _kind(source: Path) -> str:
         raise StorageError(f"{source} cannot be read: {error.strerror}") from error
     if head == SQLITE_MAGIC:
         return "sqlite"
-    if head.startswith(DUMP_MAGIC):
+    if head.startswith(dump.MAGIC):
         return "postgresql"
+    if head.startswith(PG_DUMP_MAGIC):
+        raise StorageError(f"{source} was made by pg_dump, not by `monitor backup`: bring it back with pg_restore")
     raise StorageError(f"{source} is not a backup of this program")
 
 
@@ -166,6 +192,9 @@ def _sync(path: Path) -> None:
 def _copy_sqlite(database: Path, draft: Path) -> None:
     if not database.exists():
         raise StorageError(f"there is no database {database}")
+    needed, free = database.stat().st_size + _SPARE, shutil.disk_usage(draft.parent).free
+    if free < needed:
+        raise StorageError(f"{draft.parent} has no room for a copy: {free / 1e6:.0f} of {needed / 1e6:.0f} MB are free")
     try:
         with closing(sqlite3.connect(database, timeout=30, isolation_level=None)) as db:
             db.execute("vacuum into ?", (str(draft),))  # an empty file is allowed; another is refused by SQLite
@@ -315,4 +344,4 @@ def _set_aside(database: Path, now: datetime, *, is_whole: bool) -> Path | None:
     return aside
 
 
-__all__ = ["Backup", "Restored", "backup", "backup_name", "prune", "restore"]
+__all__ = ["Backup", "Restored", "backup", "backup_name", "dated", "prune", "restore"]

@@ -1,28 +1,25 @@
-"""PostgreSQL's own dump and its way back, without running what stands in it.
+"""Every row of ours in PostgreSQL as one compressed text, and the way back.
 
-A dump is a program: its archive holds SQL that pg_restore would run with our rights. So pg_restore only writes it out,
-as text, and here that text is read: rows for our tables are taken, everything else but comments and settings is
-refused. The schema comes from our migrations, and all of it is one transaction.
+Its own format rather than pg_dump's: no client program must be installed, or be as new as the server, and there is
+nothing in it but rows. `psql` would take it, too: COPY … FROM stdin, the rows, `\\.`. A dump that comes back is foreign:
+a line that is none of these is refused. The schema comes from our migrations, and a restore is one transaction.
 """
 
 from __future__ import annotations
 
-import os
+import gzip
 import re
 import secrets
-import shutil
-import subprocess
-import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import psycopg
 import sqlalchemy as sa
 from alembic import command
-from psycopg import conninfo, sql
+from psycopg import sql
 
 from monitor.errors import AlreadyRunning, StorageError
 from storage import search
@@ -32,65 +29,92 @@ from storage.migrate import ADVISORY_LOCK, config, connected
 from storage.outbox import hold_all
 from storage.upkeep import index_problem
 
+MAGIC = b"\x1f\x8b"  # gzip
 LONGEST_LINE = 256_000_000  # bytes of one row as text: a message with its bodies has a few million
-_COPY = re.compile(rb'COPY (?:public\.)?"?(\w+)"? \(([\w", ]+)\) FROM stdin;\n')
-_HARMLESS = re.compile(
-    rb"(--.*"
-    rb"|SET \w+ = [^;]*;"
-    rb"|SELECT pg_catalog\.set_config\('search_path', '', false\);"
-    rb"|SELECT pg_catalog\.setval\('(?:public\.)?\w+', \d+, (?:true|false)\);"  # we set our sequences ourselves
-    rb"|\\(?:un)?restrict \w+"
-    rb"|)\n"
-)
-_END = b"\\.\n"
+_HEAD = b"-- Medical News Monitor: rows of PostgreSQL, format 1\n"
+_SCHEMA = re.compile(rb"-- schema (\w{1,32})\n")
+_COPY = re.compile(rb"COPY (\w{1,63}) \(([\w, ]{1,4000})\) FROM stdin;\n")
+_FOOT = re.compile(rb"-- end (\d{1,15})\n")
+_ROWS_END = b"\\.\n"
+_ONE_CHECK = 0x636865636B  # "check"
+# Values are written and read alike, whatever the server's and the role's own settings are.
+_PLAIN = """set client_encoding to 'UTF8'; set datestyle to 'ISO, YMD'; set intervalstyle to 'postgres';
+set bytea_output to 'hex'; set extra_float_digits to 3; set standard_conforming_strings to on;
+set statement_timeout to 0; set lock_timeout to 0; set idle_in_transaction_session_timeout to 0"""
+
 Take = Callable[[str, list[str], Iterator[bytes]], None]
+Raw = psycopg.Connection[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """Where pg_dump and pg_restore are."""
-
-    dump: str
-    restore: str
-
-    @classmethod
-    def find(cls, directory: str) -> Tools:
-        """Raises StorageError that says where to get them."""
-        found = {name: shutil.which(name, path=directory or None) for name in ("pg_dump", "pg_restore")}
-        missing = [name for name, path in found.items() if path is None]
-        if missing:
-            where = directory or "the PATH"
-            raise StorageError(
-                f"{' and '.join(missing)} not found in {where}: install PostgreSQL's client programs (in Debian"
-                " postgresql-client), or set MONITOR_STORAGE__POSTGRES_BIN"
-            )
-        return cls(dump=str(found["pg_dump"]), restore=str(found["pg_restore"]))
-
-
-def write(url: sa.URL, target: Path, tools: Tools) -> None:
-    """A dump in PostgreSQL's custom format, of one moment. The password is in no argument list."""
-    place, environment = _connection(url)
-    arguments = ("--format=custom", "--compress=1", "--no-owner", "--no-privileges", "--schema=public")
-    _run([tools.dump, *arguments, f"--file={target}", f"--dbname={place}"], environment)
+def write(url: sa.URL, target: Path) -> None:
+    """All rows as of one moment. No lock that stops a reader or writer; a migration waits until it is done."""
+    try:
+        with gzip.open(target, "wb", compresslevel=1) as file, _raw(url) as db:
+            # our lock until every table's own is held: no migration may fall between the two
+            db.execute("select pg_advisory_lock_shared(%s)", [ADVISORY_LOCK])
+            db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            db.read_only = True
+            with db.transaction():
+                columns = _columns(db)
+                names = sql.SQL(", ").join(map(sql.Identifier, columns))
+                db.execute(sql.SQL("lock table {} in access share mode").format(names))
+                db.execute("select pg_advisory_unlock_shared(%s)", [ADVISORY_LOCK])
+                _write_all(db, columns, file)
+    except psycopg.Error as error:
+        raise StorageError(f"{url.render_as_string(hide_password=True)} cannot be copied: {error}") from error
+    except OSError as error:
+        raise StorageError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-def check(url: sa.URL, path: Path, tools: Tools, *, quick: bool) -> tuple[int, tuple[str, ...]]:
+def _write_all(db: Raw, columns: dict[str, list[str]], file: gzip.GzipFile) -> None:
+    revision = db.execute(sql.SQL("select version_num from {}").format(sql.Identifier(VERSION))).fetchone()
+    if revision is None:
+        raise StorageError("the database does not say which schema it has")
+    file.write(_HEAD + f"-- schema {revision[0]}\n".encode())
+    rows = 0
+    for table, own in columns.items():
+        file.write(f"COPY {table} ({', '.join(own)}) FROM stdin;\n".encode())
+        out = sql.SQL("copy {} ({}) to stdout").format(
+            sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, own))
+        )
+        with db.cursor() as cursor, cursor.copy(out) as copy:
+            for block in copy:
+                rows += bytes(block).count(b"\n")  # one within a value is written as \n
+                file.write(block)
+        file.write(_ROWS_END)
+    file.write(f"-- end {rows}\n".encode())
+
+
+def _columns(db: Raw) -> dict[str, list[str]]:
+    """Of each of our tables that is there."""
+    found = db.execute(
+        "select table_name, array_agg(column_name::text order by ordinal_position) from information_schema.columns"
+        " where table_schema = current_schema() and table_name = any(%s) and is_generated = 'NEVER'"
+        " group by table_name order by table_name",
+        [sorted(OURS - {VERSION})],
+    ).fetchall()
+    if not found:
+        raise StorageError("the database has none of our tables: there is nothing to copy")
+    return dict(found)
+
+
+def check(url: sa.URL, path: Path, *, quick: bool) -> tuple[int, tuple[str, ...]]:
     """Read the whole dump; unless `quick`, restore it into a scratch database, where this role may make one."""
     rows = 0
 
     def count(table: str, _columns: list[str], lines: Iterator[bytes]) -> None:
         nonlocal rows
         number = sum(1 for _ in lines)
-        rows += number if table not in (INDEX, VERSION) else 0
+        rows += number if table != INDEX else 0
 
-    _read(path, tools, count)
+    _read(path, count)
     if quick:
         return rows, ("read completely",)
     with _scratch(url) as scratch:
         if scratch is None:
             return rows, ("read completely", "not restored for a trial: this role may not create databases")
         with connected(scratch) as db:
-            restored = _fill(db, path, tools)
+            restored = _fill(db, path)
             if problem := index_problem(db):
                 raise StorageError(f"the trial restore is not whole: {problem}")
     if restored != rows:
@@ -98,7 +122,7 @@ def check(url: sa.URL, path: Path, tools: Tools, *, quick: bool) -> tuple[int, t
     return rows, ("read completely", "restored into a scratch database", "foreign keys", "full-text index")
 
 
-def restore(url: sa.URL, path: Path, tools: Tools, *, reason: str) -> tuple[int, int]:
+def restore(url: sa.URL, path: Path, *, reason: str) -> tuple[int, int]:
     """Replace all of ours in one transaction; rows restored, and messages held. Nobody else may be connected."""
     with connected(url) as db:
         db.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
@@ -111,24 +135,23 @@ def restore(url: sa.URL, path: Path, tools: Tools, *, reason: str) -> tuple[int,
         if others:
             raise AlreadyRunning(f"{others} connections use {url.database}: stop every `monitor`, then restore")
         wipe(db)
-        rows = _fill(db, path, tools)
+        rows = _fill(db, path)
         command.upgrade(config(db), "head")
         search.refold(db)
         return rows, hold_all(db, reason)
 
 
-def _fill(db: sa.Connection, path: Path, tools: Tools) -> int:
+def _fill(db: sa.Connection, path: Path) -> int:
     """Into a database without our tables; the number of rows."""
-    with filling(db, _revision(path, tools)):
+    with _opened(path) as file:
+        revision = _revision(file, path)
+    with filling(db, revision):
         raw = db.connection.driver_connection
         if not isinstance(raw, psycopg.Connection):
             raise AssertionError("psycopg is the driver")
+        raw.execute(_PLAIN)
 
         def copy(table: str, columns: list[str], lines: Iterator[bytes]) -> None:
-            if table == VERSION:  # the schema is as our migrations made it
-                for _ in lines:
-                    pass
-                return
             into = sql.SQL("copy {} ({}) from stdin").format(
                 sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
             )
@@ -137,68 +160,67 @@ def _fill(db: sa.Connection, path: Path, tools: Tools) -> int:
                     rows.write(line)
 
         try:
-            _read(path, tools, copy)
+            _read(path, copy)
         except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
             raise StorageError(f"{path} holds rows that do not fit: {error}") from error
     return sum(counts(db).values())
 
 
-def _revision(path: Path, tools: Tools) -> str:
-    found: list[str] = []
+def _read(path: Path, take: Take) -> None:
+    """Hand the rows of each table to `take`. Raises StorageError at the first line that is not as `write` writes it."""
+    rows = 0
 
-    def keep(table: str, _columns: list[str], lines: Iterator[bytes]) -> None:
-        if table == VERSION:
-            found.extend(line.decode("ascii", "replace").strip() for line in lines)
+    def counted(lines: Iterator[bytes]) -> Iterator[bytes]:
+        nonlocal rows
+        for line in lines:
+            rows += 1
+            yield line
 
-    _read(path, tools, keep, f"--table={VERSION}")
-    if len(found) != 1 or not re.fullmatch(r"\w{1,32}", found[0]):
-        raise StorageError(f"{path} does not say which schema it has: it is not a backup of this program")
-    return found[0]
-
-
-def _read(path: Path, tools: Tools, take: Take, *more: str) -> None:
-    """Hand the rows of each table to `take`. Raises StorageError at the first line that is neither row nor harmless."""
-    arguments = [tools.restore, "--data-only", "--no-owner", *more, "--file=-", str(path.absolute())]
-    with (
-        tempfile.TemporaryFile() as complaints,  # not a pipe: nobody reads it while the rows come
-        subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=complaints) as process,  # noqa: S603
-    ):
-        if process.stdout is None:
-            raise AssertionError("it is a pipe")
-        try:
-            for line in _lines(process.stdout, path):
-                if header := _COPY.fullmatch(line):
-                    table = header[1].decode()
-                    columns = [name.strip(' "') for name in header[2].decode().split(",")]
-                    if table not in OURS:
-                        raise StorageError(f"{path} holds the table {table}, which is none of ours")
-                    rows = _rows(process.stdout, path)
-                    take(table, columns, rows)
-                    for _ in rows:  # what was not taken
-                        pass
-                elif not _HARMLESS.fullmatch(line):
-                    shown = line[:80].decode("utf-8", "replace").strip()
-                    raise StorageError(f"{path} holds more than rows, and is not restored: {shown!r}")
-        except BaseException:
-            process.kill()
-            raise
-        process.wait()
-        complaints.seek(0)
-        complaint = complaints.read(10_000).decode("utf-8", "replace").strip()
-    if process.returncode:
-        raise StorageError(f"{path} cannot be read: {complaint.splitlines()[0] if complaint else 'pg_restore failed'}")
+    with _opened(path) as file:
+        _revision(file, path)
+        for line in _lines(file, path):
+            if header := _COPY.fullmatch(line):
+                table, columns = header[1].decode(), header[2].decode().split(", ")
+                if table not in OURS - {VERSION}:
+                    raise StorageError(f"{path} holds the table {table}, which is none of ours")
+                take(table, columns, counted(_rows(file, path)))
+            elif foot := _FOOT.fullmatch(line):
+                if int(foot[1]) != rows or file.read(1):
+                    raise StorageError(f"{path} does not hold the {int(foot[1])} rows that it says")
+                return
+            else:
+                shown = line[:80].decode("utf-8", "replace").strip()
+                raise StorageError(f"{path} holds more than rows, and is not restored: {shown!r}")
+    raise StorageError(f"{path} ends too early")
 
 
-def _lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
+@contextmanager
+def _opened(path: Path) -> Iterator[gzip.GzipFile]:
+    try:
+        with gzip.open(path, "rb") as file:
+            yield file
+    except (OSError, EOFError, zlib.error) as error:
+        raise StorageError(f"{path} is damaged, or cannot be read: {error}") from error
+
+
+def _revision(file: gzip.GzipFile, path: Path) -> str:
+    """Reads the first two lines."""
+    head, schema = file.readline(200), _SCHEMA.fullmatch(file.readline(200))
+    if head != _HEAD or schema is None:
+        raise StorageError(f"{path} is not a backup of this program")
+    return schema[1].decode()
+
+
+def _lines(stream: gzip.GzipFile, path: Path) -> Iterator[bytes]:
     while line := stream.readline(LONGEST_LINE):
         if not line.endswith(b"\n"):
             raise StorageError(f"{path} has a line that is too long, or ends too early")
         yield line
 
 
-def _rows(stream: IO[bytes], path: Path) -> Iterator[bytes]:
+def _rows(stream: gzip.GzipFile, path: Path) -> Iterator[bytes]:
     for line in _lines(stream, path):
-        if line == _END:
+        if line == _ROWS_END:
             return
         yield line
     raise StorageError(f"{path} ends in the middle of a table")
@@ -206,39 +228,38 @@ def _rows(stream: IO[bytes], path: Path) -> Iterator[bytes]:
 
 @contextmanager
 def _scratch(url: sa.URL) -> Iterator[sa.URL | None]:
-    """An empty database on the same server, gone afterwards; None where we may not make one."""
-    name = f"monitor_check_{secrets.token_hex(6)}"
-    place, environment = _connection(url)
-    password = environment.get("PGPASSWORD", "")
-    with psycopg.connect(place, password=password or None, autocommit=True) as server:
+    """An empty database on the same server, gone afterwards; None where we may not make one.
+
+    One at a time: so one that is there before has lost its owner (a kill in the middle of a check), and goes, too.
+    """
+    ours = f"{(url.database or '')[:40]}_check_"
+    name = ours + secrets.token_hex(6)
+    with _raw(url) as server:
+        server.execute("select pg_advisory_lock(%s)", [_ONE_CHECK])
         try:
             server.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
         except psycopg.errors.InsufficientPrivilege:
             yield None
             return
         try:
+            query = "select datname from pg_database where starts_with(datname, %s) and datname <> %s"
+            for (old,) in server.execute(query, [ours, name]).fetchall():
+                _drop(server, old)
             yield checked_url(url.render_as_string(hide_password=False)).set(database=name)
         finally:
-            server.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+            _drop(server, name)
 
 
-def _connection(url: sa.URL) -> tuple[str, dict[str, str]]:
-    """libpq's words for it without the password, and an environment that has it."""
-    parts = conninfo.conninfo_to_dict(url.set(drivername="postgresql").render_as_string(hide_password=False))
-    password = str(parts.pop("password", None) or "")
-    environment = {**os.environ, **({"PGPASSWORD": password} if password else {})}
-    return conninfo.make_conninfo("", **parts), environment
+def _drop(server: Raw, name: str) -> None:
+    server.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
 
-def _run(command_line: list[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(command_line, env=environment, capture_output=True, check=False)  # noqa: S603
-    if done.returncode:
-        complaint = done.stderr.decode("utf-8", "replace").strip()
-        hint = (
-            "; the client programs must be at least as new as the server: set MONITOR_STORAGE__POSTGRES_BIN"
-            if "version mismatch" in complaint
-            else ""
-        )
-        raise StorageError(
-            f"{Path(command_line[0]).name}: {complaint.splitlines()[-1] if complaint else 'failed'}{hint}"
-        )
+def _raw(url: sa.URL) -> Raw:
+    """A connection of its own, without a transaction."""
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    try:
+        db = psycopg.connect(plain, autocommit=True, connect_timeout=10)
+        db.execute(_PLAIN)
+    except psycopg.Error as error:
+        raise StorageError(f"{url.render_as_string(hide_password=True)}: {error}") from error
+    return db

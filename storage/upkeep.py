@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from monitor.model import DeliveryState, Level, Notice
-from storage import rows, search
+from storage import facts, rows, search
 from storage import tables as t
-from storage.engine import Repository, insert_into, reads, writes
+from storage.engine import Repository, reads, writes
 from storage.migrate import SchemaState, state_of
 
 _d = t.delivery.c
@@ -38,6 +38,7 @@ class Gauges:
     last_success: tuple[tuple[str, datetime | None], ...]
     newest_success: datetime | None
     backed_up_at: datetime | None
+    began_at: datetime | None = None  # the first run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,8 @@ class Upkeep(Repository):
             sources=sources.n,
             last_success=tuple((slug, at) for slug, at in db.execute(read.limit(SOURCES_SHOWN))),
             newest_success=sources.at,
-            backed_up_at=_time(_fact(db, "backed_up_at")),
+            backed_up_at=_time(facts.get(db, facts.BACKED_UP)),
+            began_at=_time(facts.get(db, "first_run")),
         )
 
     @reads
@@ -86,13 +88,11 @@ class Upkeep(Repository):
     @reads
     def fact(self, db: sa.Connection, name: str) -> str:
         """Empty where it was never set."""
-        return _fact(db, name)
+        return facts.get(db, name)
 
     @writes
     def set_fact(self, db: sa.Connection, name: str, value: str) -> None:
-        values = {"name": name, "value": value}
-        insert = insert_into(db, t.fact).values(values)
-        db.execute(insert.on_conflict_do_update(index_elements=[_f.name], set_=values))
+        facts.put(db, name, value)
 
     @writes
     def index_problem(self, db: sa.Connection) -> str:
@@ -184,13 +184,7 @@ def _counted(db: sa.Connection) -> dict[DeliveryState, int]:
 
 def _remember(db: sa.Connection, notices: Sequence[Notice], value: str) -> None:
     for notice in notices:
-        values = {"name": f"{_TOLD}{notice.id}", "value": value}
-        insert = insert_into(db, t.fact).values(values)
-        db.execute(insert.on_conflict_do_update(index_elements=[_f.name], set_=values))
-
-
-def _fact(db: sa.Connection, name: str) -> str:
-    return db.scalar(sa.select(_f.value).where(_f.name == name)) or ""
+        facts.put(db, f"{_TOLD}{notice.id}", value)
 
 
 def _time(text: str) -> datetime | None:

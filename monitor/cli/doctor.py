@@ -24,13 +24,14 @@ from monitor.deliver.checks import check_domain, check_message
 from monitor.digest.letters import delivery_test
 from monitor.errors import AlreadyRunning, DeliveryError, FetchError, FetchRefused, MonitorError, StorageError
 from monitor.model import Level, Source
-from storage import SchemaState, exclusive, schema_state
+from monitor.pipeline.backups import LATE
+from storage import Gauges, SchemaState, exclusive, schema_state
 
 SAFE_SQLITE = (3, 51, 3)  # earlier ones have the WAL-reset race between two writing processes
 ENOUGH_DISK = 500_000_000  # bytes
 CLOCK_MAY_DIFFER = timedelta(seconds=30)  # leases last so long
 LOOKUP = 5.0  # seconds for a name
-OLD_BACKUP = timedelta(days=7)
+OLD_BACKUP = timedelta(days=2)  # where another program makes them, as MonitorBackupOld has it
 ADVICE = {
     SchemaState.EMPTY: "no tables yet: `monitor migrate` or `monitor run` makes them",
     SchemaState.OLD: "of an older version: back up, then `monitor migrate`",
@@ -130,9 +131,17 @@ async def _database(opened: Opened) -> AsyncIterator[Check]:
         yield Check("full-text index", True, "has every article" if running else "whole")
     if there := await upkeep.clock():
         yield _clock("the database's clock", there, composition.utc_now())
-    backed_up = (await upkeep.gauges()).backed_up_at
-    fresh = backed_up is not None and monitor.now() - backed_up < OLD_BACKUP
-    yield Check("backup", True, f"last {when(backed_up)}" + ("" if fresh else ": run `monitor backup` every day"))
+    yield _backup(opened.settings, await upkeep.gauges(), monitor.now())
+
+
+def _backup(settings: Settings, gauges: Gauges, now: datetime) -> Check:
+    every = timedelta(hours=settings.backup.every_hours)
+    kept = f"{settings.backup.keep} are kept in {composition.backup_directory(settings)}"
+    plan = f"one every {every / timedelta(hours=1):g} hours, {kept}" if every else "another program's business"
+    since = max((at for at in (gauges.backed_up_at, gauges.began_at) if at), default=None)
+    fresh = since is not None and now - since <= (LATE * every or OLD_BACKUP)
+    text = f"the last good one: {when(gauges.backed_up_at)} ({plan})"
+    return Check("backup", fresh, text if fresh else f"{text}; `monitor backup` makes one, or says what is in the way")
 
 
 def _is_running(settings: Settings) -> bool:

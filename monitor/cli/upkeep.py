@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,6 @@ from monitor.cli import context
 from monitor.cli.context import Json, run
 from monitor.console import note, say, say_json, table
 from monitor.errors import ConfigError
-from storage import Storage
 from storage import backup as backups
 from storage.moving import move as move_rows
 
@@ -28,30 +26,25 @@ def add_to(app: typer.Typer) -> None:
 
 
 def backup(
-    file: Annotated[
-        Path | None, typer.Argument(help="Where to; without it a dated file in the data directory.")
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(help="Where to; without it a dated file in backup.directory.")] = None,
     quick: Annotated[bool, typer.Option(help="PostgreSQL: no trial restore into a scratch database.")] = False,
     as_json: Json = False,
 ) -> None:
     """Copy the whole database while the program runs, and check the copy before it counts."""
     settings = _settings()
     url, now = composition.storage_url(settings), composition.utc_now()
-    target = file or settings.data_dir / "backups" / backups.backup_name(url, now)
-    done = backups.backup(url, target, quick=quick, postgres_bin=settings.storage.postgres_bin)
-    gone = backups.prune(target.parent, settings.storage.backups) if file is None else []
-
-    async def remember() -> None:
-        async with Storage.open(url) as storage:
-            await storage.upkeep.set_fact("backed_up_at", now.isoformat())
-
-    asyncio.run(remember())
+    gone: list[Path] = []
+    if file:
+        done = backups.backup(url, file, now=now, quick=quick)
+    else:
+        directory = composition.backup_directory(settings)
+        done, gone = backups.dated(url, directory, now=now, keep=settings.backup.keep, quick=quick)
     if as_json:
         say_json(backup={"path": str(done.path), "bytes": done.size, "rows": done.rows, "checks": done.checks})
     else:
         say(f"{done.path}: {done.rows} rows, {done.size / 1e6:.1f} MB; checked: {', '.join(done.checks)}")
     for path in gone:
-        note(f"deleted {path}, older than the {settings.storage.backups} that are kept")
+        note(f"deleted {path}, older than the {settings.backup.keep} that are kept")
     if not settings.secret_key.get_secret_value():
         note(f"not in it: {settings.data_dir / 'secret.key'}, which signs links in mail; keep a copy of it elsewhere")
 
@@ -65,7 +58,7 @@ def restore(file: Path, yes: Yes = False) -> None:
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
     reason = f"restored from a backup on {now:%Y-%m-%d %H:%M} UTC: it may have been sent after the backup was made"
     url = composition.storage_url(settings)
-    done = backups.restore(url, file, reason=reason, now=now, postgres_bin=settings.storage.postgres_bin)
+    done = backups.restore(url, file, reason=reason, now=now)
     say(f"{done.rows} rows restored; {done.held} messages are held, and so is every new digest")
     if done.aside:
         note(f"the database of before is {done.aside}: delete it when all is well")

@@ -72,6 +72,7 @@ async def run(directory: Path, room: Newsroom, box: Postbox, keep: Keep | None =
         fetch__contact="demo@example.org",
         poll__adapt=False,  # its two weeks pass in hours that are known beforehand
         scholarly__enrich=False,  # it is offline
+        backup__every_hours=0.0,
         digest__sender="digest@example.org",
         digest__list_domain="example.org",
         web__base_url="http://127.0.0.1:8000",

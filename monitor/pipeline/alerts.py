@@ -20,7 +20,8 @@ from monitor.digest import Letterhead, Links
 from monitor.digest.letters import alert
 from monitor.errors import ConfigError, DeliveryError
 from monitor.model import Level
-from storage import News, Storage
+from monitor.pipeline.backups import LATE
+from storage import Gauges, News, Storage
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Alerts:
     to: tuple[str, ...]
     silence: timedelta
     data_dir: Path
+    backup_every: timedelta = timedelta()  # zero: backups are another's business
     holder: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
     _started: datetime | None = None
     _not_before: datetime | None = None
@@ -55,14 +57,15 @@ class Alerts:
         """
         now = self.now()
         self._started = self._started or now
-        await self._watch_reading(now)
+        gauges = await self.storage.upkeep.gauges()
+        await self._watch_reading(gauges, now)
+        await self._watch_backup(gauges, now)
         await self._watch_disk(now)
         await self._watch_beats(silent, now)
         return await self._tell(now) if self.to else 0
 
-    async def _watch_reading(self, now: datetime) -> None:
+    async def _watch_reading(self, gauges: Gauges, now: datetime) -> None:
         """The dead man's switch: whatever the reason is, that nothing at all was read is noticed here."""
-        gauges = await self.storage.upkeep.gauges()
         last = gauges.newest_success
         since = max(last, self._started or now) if last else self._started or now  # what was off could not read
         text = (
@@ -70,6 +73,16 @@ class Alerts:
             " Look at the network, at DNS and at `monitor doctor`."
         )
         await self._set("reading", "nothing-read", gauges.sources > 0 and now - since > self.silence, text, now)
+
+    async def _watch_backup(self, gauges: Gauges, now: datetime) -> None:
+        last = gauges.backed_up_at
+        since = max(last, self._started or now) if last else self._started or now  # what was off could make none
+        text = (
+            f"The last good backup is of {_clock(last, never='never')}, and one is due every"
+            f" {self.backup_every / timedelta(hours=1):g} hours. `monitor backup` says what is in the way."
+        )
+        is_old = bool(self.backup_every) and now - since > LATE * self.backup_every
+        await self._set("backup", "old", is_old, text, now)
 
     async def _watch_disk(self, now: datetime) -> None:
         free = shutil.disk_usage(self.data_dir).free
@@ -121,5 +134,5 @@ class Alerts:
         return reached > 0
 
 
-def _clock(at: datetime | None) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC" if at else "the start"
+def _clock(at: datetime | None, never: str = "the start") -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC" if at else never

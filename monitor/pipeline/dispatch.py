@@ -76,4 +76,5 @@ def common(monitor: Monitor) -> list[Beat]:
         Beat(name="safety", work=monitor.watch_papers, seconds=max(tick, SELDOM)),
         Beat(name="bounces", work=monitor.read_bounces, seconds=max(tick, MAILBOX)),
         Beat(name="housekeeping", work=monitor.housekeep, seconds=max(tick, SELDOM)),
+        Beat(name="backup", work=monitor.back_up_due, seconds=max(tick, SELDOM)),
     ]

@@ -14,6 +14,7 @@ from monitor.match import Matcher
 from monitor.meter import Meter
 from monitor.model import Level, Poll, Source
 from monitor.pipeline.alerts import Alerts
+from monitor.pipeline.backups import Backups
 from monitor.pipeline.bounces import Bounces
 from monitor.pipeline.discover import Discovery
 from monitor.pipeline.enrich import Enrichment
@@ -71,6 +72,7 @@ class Monitor:
         now: Callable[[], datetime],
         rules: Rules,
         alerts: Alerts | None = None,
+        backups: Backups | None = None,
         meter: Meter | None = None,
     ) -> None:
         self.storage = storage
@@ -90,6 +92,8 @@ class Monitor:
         self.now = now
         self.rules = rules
         self.alerts = alerts
+        self.backups = backups
+        self._backs_up = False
         self.meter = meter or Meter()
         self._revisions: dict[int, int] = {}  # topic id -> revision id that the matcher holds
         self._topics_stamp: tuple[int, ...] = ()
@@ -205,6 +209,14 @@ class Monitor:
             deleted = await self.storage.articles.prune(before)
             log.info("housekeeping deleted=%d", deleted)
 
+    async def back_up_due(self) -> bool:
+        """Make a checked copy of everything, where that is wished and due; whether one was made."""
+        self._backs_up = True
+        try:
+            return await self.backups.due() if self.backups else False
+        finally:
+            self._backs_up = False
+
     async def _forget_bodies(self) -> None:
         """Once a day: it looks at every message there is."""
         today = self.now().date()
@@ -265,7 +277,7 @@ class Monitor:
         """The beats whose lane is busy and goes on: a first search of a thousand papers may take many minutes."""
         papers = self._papers is not None and self._papers.at_work
         lanes = {"poll": self._sources.at_work, "pages": self._pages.at_work, "outbox": self._messages.at_work}
-        return {name for name, busy in {**lanes, "papers": papers}.items() if busy}
+        return {name for name, busy in {**lanes, "papers": papers, "backup": self._backs_up}.items() if busy}
 
     async def _claim_papers(self, limit: int) -> list[EnrichTask]:
         tasks = await self.enrichment.claim(limit) if self.enrichment else []

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import sqlite3
 import stat
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -29,11 +29,6 @@ from storage.migrate import revisions
 from storage.moving import move
 
 REASON = "restored"
-
-
-@pytest.fixture(scope="session")
-def tools(postgres: TempPostgres) -> str:
-    return str(postgres._bin)
 
 
 @pytest.fixture
@@ -109,7 +104,7 @@ async def test_a_backup_made_while_somebody_writes_restores_to_a_working_state(f
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        made = await asyncio.to_thread(backup.backup, file_url, tmp_path / "copy.db")
+        made = await asyncio.to_thread(backup.backup, file_url, tmp_path / "copy.db", now=NOW)
     finally:
         stop.set()
         writer.join()
@@ -127,7 +122,7 @@ async def test_a_backup_made_while_somebody_writes_restores_to_a_working_state(f
 
 async def test_after_a_restore_nothing_is_sent_until_an_admin_releases_it(file_url: str, tmp_path: Path) -> None:
     await fill(file_url)
-    backup.backup(file_url, tmp_path / "copy.db")
+    backup.backup(file_url, tmp_path / "copy.db", now=NOW)
     async with Storage.open(file_url) as storage:  # the digest goes out after the backup: the backup does not know
         (claimed,) = await storage.outbox.claim_due(NOW, 10, LEASE)
         await storage.outbox.accepted(claimed, NOW)
@@ -143,7 +138,7 @@ async def test_after_a_restore_nothing_is_sent_until_an_admin_releases_it(file_u
 
 
 async def test_the_database_of_before_is_kept_and_opens(file_url: str, tmp_path: Path) -> None:
-    backup.backup(file_url, tmp_path / "empty.db")
+    backup.backup(file_url, tmp_path / "empty.db", now=NOW)
     await fill(file_url)
 
     done = backup.restore(file_url, tmp_path / "empty.db", reason=REASON, now=NOW)
@@ -169,16 +164,16 @@ async def test_a_backup_of_an_older_schema_is_brought_up_to_date(tmp_path: Path,
 
 @pytest.mark.postgres
 async def test_a_dump_restores_every_row_and_leaves_no_scratch_database(
-    server_url: str, tmp_path: Path, tools: str, postgres: TempPostgres
+    server_url: str, tmp_path: Path, postgres: TempPostgres
 ) -> None:
     store.migrate(server_url)
     await fill(server_url)
     before = contents(server_url)
-    made = backup.backup(server_url, tmp_path / "copy.dump", postgres_bin=tools)
+    made = backup.backup(server_url, tmp_path / "copy.rows.gz", now=NOW)
     async with Storage.open(server_url) as storage:
         await storage.articles.save(None, [saved(50)], NOW)
 
-    restored = backup.restore(server_url, tmp_path / "copy.dump", reason=REASON, now=NOW, postgres_bin=tools)
+    restored = backup.restore(server_url, tmp_path / "copy.rows.gz", reason=REASON, now=NOW)
 
     after = contents(server_url)
     assert "restored into a scratch database" in made.checks
@@ -191,12 +186,12 @@ async def test_a_dump_restores_every_row_and_leaves_no_scratch_database(
     engine = sa.create_engine(checked_url(postgres.url()), poolclass=sa.NullPool)
     with engine.connect() as db:
         names = set(db.scalars(sa.text("select datname from pg_database")))
-    assert not [name for name in names if name.startswith("monitor_check")]
+    assert not [name for name in names if "_check_" in name]
 
 
 @pytest.mark.postgres
 async def test_a_role_that_may_make_no_database_still_gets_a_checked_dump(
-    postgres: TempPostgres, server_url: str, tmp_path: Path, tools: str
+    postgres: TempPostgres, server_url: str, tmp_path: Path
 ) -> None:
     role = f"plain_{os.urandom(3).hex()}"
     engine = sa.create_engine(checked_url(server_url), poolclass=sa.NullPool)
@@ -206,7 +201,7 @@ async def test_a_role_that_may_make_no_database_still_gets_a_checked_dump(
     theirs = server_url.replace("postgres@", f"{role}@")
     store.migrate(theirs)
 
-    made = backup.backup(theirs, tmp_path / "copy.dump", postgres_bin=tools)
+    made = backup.backup(theirs, tmp_path / "copy.rows.gz", now=NOW)
 
     assert made.checks[0] == "read completely"
     assert "may not create databases" in made.checks[1]
@@ -215,7 +210,7 @@ async def test_a_role_that_may_make_no_database_still_gets_a_checked_dump(
 async def test_a_crash_at_the_last_step_leaves_the_database_of_before(
     file_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backup.backup(file_url, tmp_path / "empty.db")
+    backup.backup(file_url, tmp_path / "empty.db", now=NOW)
     await fill(file_url)
     before = contents(file_url)
 
@@ -232,7 +227,7 @@ async def test_a_crash_at_the_last_step_leaves_the_database_of_before(
 @pytest.mark.parametrize("damage", ["header", "middle"])
 async def test_a_damaged_database_is_replaced_and_kept(file_url: str, tmp_path: Path, damage: str) -> None:
     await fill(file_url)
-    backup.backup(file_url, tmp_path / "copy.db")
+    backup.backup(file_url, tmp_path / "copy.db", now=NOW)
     path = Path(file_url.removeprefix("sqlite:///"))
     data = bytearray(path.read_bytes())
     start = 0 if damage == "header" else len(data) // 2
@@ -249,7 +244,7 @@ async def test_a_damaged_database_is_replaced_and_kept(file_url: str, tmp_path: 
 
 async def test_a_machine_that_had_nothing_gets_all(tmp_path: Path, file_url: str) -> None:
     await fill(file_url)
-    backup.backup(file_url, tmp_path / "copy.db")
+    backup.backup(file_url, tmp_path / "copy.db", now=NOW)
     (tmp_path / "new").mkdir()
 
     done = backup.restore(f"sqlite:///{tmp_path}/new/monitor.db", tmp_path / "copy.db", reason=REASON, now=NOW)
@@ -263,7 +258,7 @@ async def test_a_machine_that_had_nothing_gets_all(tmp_path: Path, file_url: str
 
 
 async def test_nothing_is_restored_over_a_running_instance(file_url: str, tmp_path: Path) -> None:
-    backup.backup(file_url, tmp_path / "copy.db")
+    backup.backup(file_url, tmp_path / "copy.db", now=NOW)
 
     with store.exclusive(file_url), pytest.raises(StorageError, match="already running"):
         backup.restore(file_url, tmp_path / "copy.db", reason=REASON, now=NOW)
@@ -271,7 +266,7 @@ async def test_nothing_is_restored_over_a_running_instance(file_url: str, tmp_pa
 
 async def test_nothing_is_restored_while_any_program_has_the_file_open(file_url: str, tmp_path: Path) -> None:
     """A command such as `monitor poll` takes no lock of ours; SQLite's own lock shows it."""
-    backup.backup(file_url, tmp_path / "copy.db")
+    backup.backup(file_url, tmp_path / "copy.db", now=NOW)
     async with Storage.open(file_url) as storage:
         await storage.articles.save(None, [saved(1)], NOW)
 
@@ -283,16 +278,14 @@ async def test_nothing_is_restored_while_any_program_has_the_file_open(file_url:
 
 
 @pytest.mark.postgres
-async def test_nothing_is_restored_while_somebody_is_connected(server_url: str, tmp_path: Path, tools: str) -> None:
+async def test_nothing_is_restored_while_somebody_is_connected(server_url: str, tmp_path: Path) -> None:
     store.migrate(server_url)
-    backup.backup(server_url, tmp_path / "copy.dump", quick=True, postgres_bin=tools)
+    backup.backup(server_url, tmp_path / "copy.rows.gz", quick=True, now=NOW)
     async with Storage.open(server_url) as storage:
         await storage.ping()
 
         with pytest.raises(AlreadyRunning, match="stop every"):
-            await asyncio.to_thread(
-                backup.restore, server_url, tmp_path / "copy.dump", reason=REASON, now=NOW, postgres_bin=tools
-            )
+            await asyncio.to_thread(backup.restore, server_url, tmp_path / "copy.rows.gz", reason=REASON, now=NOW)
 
 
 HOSTILE_SQL = {
@@ -313,7 +306,7 @@ HOSTILE_SQL = {
 def test_a_file_with_another_schema_is_refused_and_nothing_changes(
     file_url: str, tmp_path: Path, statement: str
 ) -> None:
-    backup.backup(file_url, tmp_path / "copy.db")
+    backup.backup(file_url, tmp_path / "copy.db", now=NOW)
     with closing(sqlite3.connect(tmp_path / "copy.db")) as db:
         db.executescript(statement)
     before = contents(file_url)
@@ -327,7 +320,7 @@ def test_a_file_with_another_schema_is_refused_and_nothing_changes(
 
 def test_a_damaged_file_is_refused(file_url: str, tmp_path: Path) -> None:
     asyncio.run(fill(file_url))
-    backup.backup(file_url, tmp_path / "copy.db")
+    backup.backup(file_url, tmp_path / "copy.db", now=NOW)
     data = bytearray((tmp_path / "copy.db").read_bytes())
     data[200_000:320_000] = os.urandom(120_000)
     (tmp_path / "copy.db").write_bytes(data)
@@ -337,7 +330,7 @@ def test_a_damaged_file_is_refused(file_url: str, tmp_path: Path) -> None:
 
 
 def test_rows_that_point_nowhere_are_refused(file_url: str, tmp_path: Path) -> None:
-    backup.backup(file_url, tmp_path / "copy.db")
+    backup.backup(file_url, tmp_path / "copy.db", now=NOW)
     with closing(sqlite3.connect(tmp_path / "copy.db")) as db:
         db.execute("insert into page values (77, 'u', '{}', null, 0, 0, null, '')")
         db.commit()
@@ -348,7 +341,7 @@ def test_rows_that_point_nowhere_are_refused(file_url: str, tmp_path: Path) -> N
 
 def test_an_index_that_lacks_articles_is_refused(file_url: str, tmp_path: Path) -> None:
     asyncio.run(fill(file_url))
-    backup.backup(file_url, tmp_path / "copy.db")
+    backup.backup(file_url, tmp_path / "copy.db", now=NOW)
     with closing(sqlite3.connect(tmp_path / "copy.db")) as db:
         db.execute("insert into article_fts(article_fts) values ('delete-all')")
         db.commit()
@@ -365,79 +358,141 @@ def test_a_file_that_is_no_backup_is_refused(file_url: str, tmp_path: Path, cont
         backup.restore(file_url, tmp_path / "x", reason=REASON, now=NOW)
 
 
-@pytest.fixture
-def forged(tmp_path: Path) -> Path:
-    """Stands for pg_restore: writes out what a hostile archive would make it write."""
-    directory = tmp_path / "bin"
-    directory.mkdir()
-    program = directory / "pg_restore"
-    program.write_text('#!/bin/sh\nfor last; do :; done\ntail -n +2 "$last"\n', encoding="utf-8")
-    program.chmod(0o755)
-    (directory / "pg_dump").symlink_to("/bin/true")
-    return directory
+def a_dump(path: Path, lines: str, *, rows: int, schema: str = "", foot: bool = True) -> Path:
+    """As `monitor backup` writes one on PostgreSQL, but for `lines`."""
+    head = f"-- Medical News Monitor: rows of PostgreSQL, format 1\n-- schema {schema or next(iter(revisions()[0]))}\n"
+    path.write_bytes(gzip.compress((head + lines + (f"-- end {rows}\n" if foot else "")).encode()))
+    return path
 
 
-VERSION = "COPY public.alembic_version (version_num) FROM stdin;\n0001\n\\.\n"
+LEASE_ROW = "COPY lease (name, holder, epoch, expires_at) FROM stdin;\na\\tb\tc\t1\t2026-01-01 00:00:00+00\n\\.\n"
 MORE = "more than rows"
 HOSTILE_DUMPS = {
-    "a program": ("COPY public.audit (who) FROM PROGRAM 'touch /tmp/owned';\n", MORE),
-    "a second statement": ("COPY public.audit (who) FROM stdin; drop table article;\n", MORE),
-    "a function": ("SELECT pg_read_file('/etc/passwd');\n", MORE),
-    "a file": ("\\i /etc/passwd\n", MORE),
-    "a shell": ("\\! touch /tmp/owned\n", MORE),
-    "another table": ("COPY public.pg_authid (rolname) FROM stdin;\nx\n\\.\n", "none of ours"),
-    "another schema": ("COPY pg_catalog.pg_authid (rolname) FROM stdin;\nx\n\\.\n", MORE),
-    "a setting with more": ("SET x = 1; drop table article;\n", MORE),
-    "an end too early": ("COPY public.audit (who) FROM stdin;\nx\n", "in the middle"),
-    "an unknown column": ("COPY public.audit (nonsense) FROM stdin;\nx\n\\.\n", "do not fit"),
-    "rows that do not fit": ("COPY public.lease (epoch) FROM stdin;\nno number\n\\.\n", "do not fit"),
+    "a program": ("COPY audit (who) FROM PROGRAM 'touch /tmp/owned';\n", 0, MORE),
+    "a second statement": ("COPY audit (who) FROM stdin; drop table article;\n", 0, MORE),
+    "a function": ("SELECT pg_read_file('/etc/passwd');\n", 0, MORE),
+    "a file": ("\\i /etc/passwd\n", 0, MORE),
+    "a shell": ("\\! touch /tmp/owned\n", 0, MORE),
+    "another table": ("COPY pg_authid (rolname) FROM stdin;\nx\n\\.\n", 1, "none of ours"),
+    "another schema": ("COPY pg_catalog.pg_authid (rolname) FROM stdin;\nx\n\\.\n", 1, MORE),
+    "a schema's version": ("COPY alembic_version (version_num) FROM stdin;\n0001\n\\.\n", 1, "none of ours"),
+    "a setting": ("SET search_path = evil;\n", 0, MORE),
+    "an end too early": ("COPY audit (who) FROM stdin;\nx\n", 1, "in the middle"),
+    "an unknown column": ("COPY audit (nonsense) FROM stdin;\nx\n\\.\n", 1, "do not fit"),
+    "rows that do not fit": ("COPY lease (epoch) FROM stdin;\nno number\n\\.\n", 1, "do not fit"),
     "rows that point nowhere": (
-        "COPY public.setup_link (token_hash, user_id, expires_at) FROM stdin;\n"
-        "\\\\x00\t7\t2026-01-01 00:00:00+00\n\\.\n",
+        "COPY setup_link (token_hash, user_id, expires_at) FROM stdin;\n\\\\x00\t7\t2026-01-01 00:00:00+00\n\\.\n",
+        1,
         "foreign key",
     ),
+    "a table that lost rows": (LEASE_ROW, 2, "does not hold the 2 rows"),
+    "more after its end": (LEASE_ROW + "-- end 1\nSELECT 1;\n", 1, "does not hold the 1 rows"),
 }
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize(("lines", "reason"), HOSTILE_DUMPS.values(), ids=HOSTILE_DUMPS)
+@pytest.mark.parametrize(("lines", "rows", "reason"), HOSTILE_DUMPS.values(), ids=HOSTILE_DUMPS)
 def test_a_dump_that_holds_more_than_our_rows_is_refused_and_nothing_changes(
-    untouched_url: str, tmp_path: Path, forged: Path, lines: str, reason: str
+    untouched_url: str, tmp_path: Path, lines: str, rows: int, reason: str
 ) -> None:
-    head = VERSION.replace("0001", next(iter(revisions()[0])))
-    (tmp_path / "x.dump").write_text(f"PGDMP\n{head}{lines}", encoding="utf-8")
+    path = a_dump(tmp_path / "x.rows.gz", lines, rows=rows)
     before = contents(untouched_url)
 
     with pytest.raises(StorageError, match=reason):
-        backup.restore(untouched_url, tmp_path / "x.dump", reason=REASON, now=NOW, postgres_bin=str(forged))
+        backup.restore(untouched_url, path, reason=REASON, now=NOW)
 
     assert contents(untouched_url) == before
     assert not Path("/tmp/owned").exists()
 
 
 @pytest.mark.postgres
-def test_a_dump_with_nothing_but_rows_is_taken(server_url: str, tmp_path: Path, forged: Path) -> None:
-    """So what is refused above is refused for its one line."""
-    head = VERSION.replace("0001", next(iter(revisions()[0])))
-    rows = "-- by hand\nSET x = 1;\nCOPY public.lease (name, holder, epoch, expires_at) FROM stdin;\n"
-    rows += "a\\tb\tc\t1\t2026-01-01 00:00:00+00\n\\.\n"
-    (tmp_path / "x.dump").write_text(f"PGDMP\n{head}{rows}", encoding="utf-8")
+@pytest.mark.parametrize("damage", ["no end", "cut", "a byte", "a newer version", "another gzip"])
+def test_a_damaged_or_newer_dump_is_refused_and_nothing_changes(
+    untouched_url: str, tmp_path: Path, damage: str
+) -> None:
+    schema = "9999" if damage == "a newer version" else ""
+    path = a_dump(tmp_path / "x.rows.gz", LEASE_ROW, rows=1, schema=schema, foot=damage != "no end")
+    whole = path.read_bytes()
+    path.write_bytes(
+        {
+            "cut": whole[:-20],
+            "a byte": whole[:-40] + bytes([whole[-40] ^ 255]) + whole[-39:],
+            "another gzip": gzip.compress(b"hello\n"),
+        }.get(damage, whole)
+    )
 
-    backup.restore(server_url, tmp_path / "x.dump", reason=REASON, now=NOW, postgres_bin=str(forged))
+    with pytest.raises(StorageError):
+        backup.restore(untouched_url, path, reason=REASON, now=NOW)
+
+    assert contents(untouched_url)["lease"] == []
+
+
+@pytest.mark.postgres
+def test_a_dump_with_nothing_but_rows_is_taken(server_url: str, tmp_path: Path) -> None:
+    """So what is refused above is refused for its one line."""
+    path = a_dump(tmp_path / "x.rows.gz", LEASE_ROW, rows=1)
+
+    backup.restore(server_url, path, reason=REASON, now=NOW)
 
     assert [row[0] for row in contents(server_url)["lease"]] == ["a\tb"]
+
+
+@pytest.mark.postgres
+async def test_a_role_with_settings_of_its_own_still_makes_a_dump_that_restores(
+    postgres: TempPostgres, server_url: str, tmp_path: Path
+) -> None:
+    """Dates as dd/mm/yyyy, bytes escaped, Latin-1: a text made by them would say something else when it is read."""
+    store.migrate(server_url)
+    await fill(server_url)
+    before = contents(server_url)
+    with psycopg.connect(server_url, autocommit=True) as db:
+        for setting in ("datestyle = 'SQL, DMY'", "bytea_output = 'escape'", "client_encoding = 'LATIN1'",
+                        "timezone = 'Asia/Kathmandu'"):  # fmt: skip
+            db.execute(f"alter database {checked_url(server_url).database} set {setting}")
+
+    backup.backup(server_url, tmp_path / "copy.rows.gz", now=NOW)
+    with psycopg.connect(postgres.url(), autocommit=True) as db:
+        name = checked_url(server_url).database
+        db.execute(f"alter database {name} reset all")
+    backup.restore(server_url, tmp_path / "copy.rows.gz", reason=REASON, now=NOW)
+
+    after = contents(server_url)
+    assert {name for name in before if before[name] != after[name]} == {"delivery", "fact"}
+
+
+@pytest.mark.postgres
+def test_what_a_killed_check_left_goes_with_the_next(postgres: TempPostgres, server_url: str, tmp_path: Path) -> None:
+    store.migrate(server_url)
+    name = checked_url(server_url).database
+    postgres.create(f"{name}_check_dead")
+    postgres.create(f"{name}_checked")  # somebody else's
+
+    backup.backup(server_url, tmp_path / "copy.rows.gz", now=NOW)
+
+    with psycopg.connect(postgres.url(), autocommit=True) as db:
+        found = db.execute("select datname from pg_database where starts_with(datname, %s)", [name]).fetchall()
+        db.execute(f"drop database {name}_checked")
+    assert {one for (one,) in found} == {name, f"{name}_checked"}
+
+
+@pytest.mark.postgres
+def test_a_dump_of_pg_dump_is_named_as_such(untouched_url: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"PGDMP\x01\x0e")
+
+    with pytest.raises(StorageError, match="made by pg_dump"):
+        backup.restore(untouched_url, tmp_path / "x", reason=REASON, now=NOW)
 
 
 # --- files ----------------------------------------------------------------------------------------------------
 
 
 def test_a_backup_overwrites_nothing_and_is_ours_alone(file_url: str, tmp_path: Path) -> None:
-    path = backup.backup(file_url, tmp_path / "copy.db").path
+    path = backup.backup(file_url, tmp_path / "copy.db", now=NOW).path
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     for target in (path, Path(file_url.removeprefix("sqlite:///"))):
         with pytest.raises(StorageError, match="never overwrites"):
-            backup.backup(file_url, target)
+            backup.backup(file_url, target, now=NOW)
 
 
 def test_a_backup_that_fails_a_check_leaves_no_file(file_url: str, tmp_path: Path) -> None:
@@ -446,7 +501,7 @@ def test_a_backup_that_fails_a_check_leaves_no_file(file_url: str, tmp_path: Pat
         db.commit()
 
     with pytest.raises(StorageError, match="point nowhere"):
-        backup.backup(file_url, tmp_path / "out" / "copy.db")
+        backup.backup(file_url, tmp_path / "out" / "copy.db", now=NOW)
 
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -462,29 +517,51 @@ def test_only_our_own_old_backups_are_deleted(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names[3:], "monitor-mine.db", "notes.txt"])
 
 
-@pytest.mark.postgres
-def test_tools_older_than_the_server_are_named(untouched_url: str, tmp_path: Path) -> None:
-    old = tmp_path / "bin"
-    old.mkdir()
-    for name in ("pg_dump", "pg_restore"):
-        (old / name).write_text("#!/bin/sh\necho 'aborting because of server version mismatch' >&2; exit 1\n")
-        (old / name).chmod(0o755)
+def test_what_a_killed_backup_left_goes_when_nobody_has_written_to_it_for_a_day(file_url: str, tmp_path: Path) -> None:
+    name = backup.backup_name(file_url, NOW)
+    old, fresh, foreign = (tmp_path / one for one in (f".{name}.x1y_z", f".{name}.x2y_z-wal", ".monitor-mine.x"))
+    for path in (old, fresh, foreign):
+        path.touch()
+    for path in (old, foreign):
+        os.utime(path, (0, 0))
 
-    with pytest.raises(StorageError, match="at least as new as the server: set MONITOR_STORAGE__POSTGRES_BIN"):
-        backup.backup(untouched_url, tmp_path / "x.dump", postgres_bin=str(old))
-    with pytest.raises(StorageError, match="pg_dump and pg_restore not found"):
-        backup.backup(untouched_url, tmp_path / "x.dump", postgres_bin=str(tmp_path))
+    done, _ = backup.dated(file_url, tmp_path, now=NOW, keep=3)
+
+    assert sorted(tmp_path.glob(".*")) == sorted([fresh, foreign])
+    assert done.path.exists()
 
 
-def test_the_password_stands_in_no_argument_list() -> None:
-    from storage.dump import _connection
+def test_a_copy_that_would_fill_the_disk_is_not_begun(
+    file_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "_SPARE", 10**18)
 
-    place, environment = _connection(checked_url("postgresql://ada:s3cret%40@db.example:5433/news?sslmode=require"))
+    with pytest.raises(StorageError, match="no room"):
+        backup.backup(file_url, tmp_path / "out" / "copy.db", now=NOW)
 
-    assert "s3cret" not in place
-    assert environment["PGPASSWORD"] == "s3cret@"
-    assert "sslmode=require" in place
-    assert "port=5433" in place
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+async def test_the_database_says_when_it_was_last_copied(file_url: str, tmp_path: Path) -> None:
+    async with Storage.open(file_url) as storage:
+        before = (await storage.upkeep.gauges()).backed_up_at
+        await asyncio.to_thread(backup.backup, file_url, tmp_path / "copy.db", now=NOW)
+
+        assert (before, (await storage.upkeep.gauges()).backed_up_at) == (None, NOW)
+
+
+def test_an_older_schema_is_copied_before_its_upgrade(tmp_path: Path) -> None:
+    from alembic import command
+
+    from storage.migrate import config, connected
+
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    with connected(checked_url(url)) as db:
+        command.upgrade(config(db), "0001")
+
+    backup.backup(url, tmp_path / "copy.db", now=NOW)
+
+    assert store.schema_state(url) is store.SchemaState.OLD
 
 
 # --- moving ---------------------------------------------------------------------------------------------------
@@ -527,9 +604,3 @@ async def test_moving_into_what_is_not_empty_or_from_what_is_in_use_changes_noth
 def test_only_from_sqlite_to_postgresql(file_url: str) -> None:
     with pytest.raises(StorageError, match="from SQLite to PostgreSQL"):
         move(file_url, file_url)
-
-
-def test_the_true_pg_restore_is_what_the_forged_one_stands_for(tools: str) -> None:
-    shown = subprocess.run([f"{tools}/pg_restore", "--version"], capture_output=True, text=True, check=True)
-
-    assert "PostgreSQL" in shown.stdout
