@@ -67,7 +67,9 @@ class Stories(Repository):
         _put_members(db, settled.placements, before, now)
         _put_names(db, batch)
         day = (now - _EPOCH).days
-        insert_many(db, t.shingle, [{"hash": h, "article_id": one, "day": day} for h, one in settled.shingles])
+        insert_many(
+            db, t.shingle, [{"hash": h, "article_id": one, "day": day} for one, some in settled.shingles for h in some]
+        )
         db.execute(t.story_due.delete().where(t.story_due.c.article_id.in_(ids)))
         corrections.put(db, _noticed(db, articles.values()), now)
         return len(ids)
@@ -202,16 +204,12 @@ def _know_shingles(db: sa.Connection, batch: Sequence[Evidence], known: Known, n
     for some in chunks(hashes, 20_000):
         values = json.dumps(some) if sqlite else list(some)
         for shingle, story in db.exec_driver_sql(statement, (values, oldest)):
-            first = known.holders.setdefault(shingle, story)
-            more = known.more_holders.get(shingle, ())
-            if story != first and story not in more:
-                known.more_holders[shingle] = (*more, story)
+            known.holders.add(shingle, story)
 
 
 def _know_stories(db: sa.Connection, known: Known) -> None:
     """Of every story that may be joined: its members, their DOIs, how much text it holds."""
-    further = {story for some in known.more_holders.values() for story in some}
-    stories = sorted({*known.story_of.values(), *known.holders.values(), *further})
+    stories = sorted({*known.story_of.values(), *known.holders.stories()})
     joined = t.story_member.join(t.article, _a.id == _m.article_id)
     for some in chunks(stories):
         query = (
@@ -224,6 +222,7 @@ def _know_stories(db: sa.Connection, known: Known) -> None:
             known.sizes[row.story_id] = known.sizes.get(row.story_id, 0) + row.shingles
             if row.doi_key:
                 known.dois.setdefault(row.story_id, set()).add(row.doi_key)
+    known.members.update(known.story_of.values())
 
 
 class _Vouch:

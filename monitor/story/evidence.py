@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -87,7 +88,7 @@ def evidence(article: Article, at: datetime) -> Evidence:
     kind = stage(article)
     notice = is_notice(article.title)
     names = [name("url", url_key(article.canonical_url or article.url))] if article.canonical_url or article.url else []
-    names += [name("doi", doi)] if doi and not _NEWS_DOI.match(doi) else []
+    names += [name("doi", one) for one in (doi, *article.versions) if one and not _NEWS_DOI.match(one)]
     names += [name("pmid", article.pmid)] if article.pmid else []
     title = normal_title(article.title)
     words = title.count(" ") + 1
@@ -113,19 +114,29 @@ def is_work(title: str) -> bool:
 
 def quoted_titles(article: Article) -> tuple[str, ...]:
     """Normal titles of works that a news story names: between quotation marks, or in a line that cites."""
-    found: dict[str, None] = {}
-    for text in (article.summary, article.body[:MAX_CHARS]):
-        if "“" in text or '"' in text:
-            found.update((normal_title(quote[1]), None) for quote in _QUOTED.finditer(text))
-    ends = f"{article.summary[-TAIL:]}\n{article.body[-TAIL:]}\n{article.citation[-TAIL:]}"
-    for line in ends.split("\n"):
-        if MIN_WORK_CHARS <= len(line) <= 1_000 and any(sign in line.lower() for sign in _CITED):
-            pieces = _PIECES.split(line)
-            for start in range(len(pieces)):  # a title may hold a colon or a comma itself
-                for stop in range(start + 1, min(start + 4, len(pieces)) + 1):
-                    found[normal_title(" ".join(pieces[start:stop]))] = None
+    found = dict.fromkeys(normal_title(quote) for quote in quotes(article))
+    for line in citing(article):
+        pieces = _PIECES.split(line)
+        for start in range(len(pieces)):  # a title may hold a colon or a comma itself
+            for stop in range(start + 1, min(start + 4, len(pieces)) + 1):
+                found[normal_title(" ".join(pieces[start:stop]))] = None
+    if not found:
+        return ()
     own = normal_title(article.title)
     return tuple(title for title in found if is_work(title) and title != own)[:MAX_QUOTED]
+
+
+def quotes(article: Article) -> list[str]:
+    """What stands between quotation marks and is as long as a title may be."""
+    texts = (article.summary, article.body[:MAX_CHARS])
+    return [quote[1] for text in texts if "“" in text or '"' in text for quote in _QUOTED.finditer(text)]
+
+
+def citing(article: Article) -> list[str]:
+    """Lines at the end of a text, or its citation, that seem to name a source."""
+    ends = f"{article.summary[-TAIL:]}\n{article.body[-TAIL:]}\n{article.citation[-TAIL:]}"
+    lines = (line for line in ends.split("\n") if MIN_WORK_CHARS <= len(line) <= 1_000)
+    return [line for line in lines if any(sign in line.lower() for sign in _CITED)]
 
 
 def vouches(news: Article, work: Article) -> bool:
@@ -139,7 +150,11 @@ def vouches(news: Article, work: Article) -> bool:
 
 def same_authors(one: Article, other: Article) -> bool:
     """Have two works an author in common? Without authors on one side nobody can say."""
-    mine, theirs = ({family_name(name) for name in article.authors} - {""} for article in (one, other))
+    return same_authors_of(one.authors, other.authors)
+
+
+def same_authors_of(some: Iterable[str], others: Iterable[str]) -> bool:
+    mine, theirs = ({family_name(name) for name in names} - {""} for names in (some, others))
     return bool(mine & theirs)
 
 

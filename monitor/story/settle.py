@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from monitor.story.evidence import Evidence, Stage, is_preprint
+from monitor.story.holders import Holders
 
 TITLE_WINDOW = timedelta(days=7)
 TEXT_WINDOW = timedelta(days=14)
 MIN_SHARE = 0.4  # of the shorter one's shingles
 MIN_SHARED = 4
-MOST_HOLDERS = 2  # what more stories than this hold is furniture: "About us", a disclaimer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +30,19 @@ class TitleSeen:
 
 @dataclass(slots=True)
 class Known:
-    """What the stories so far know that bears upon a batch of articles; kept up to date while the batch is settled."""
+    """What the stories so far know that bears upon a batch of articles; kept up to date while the batch is settled.
+
+    A story that has become part of another stays in these tables under its old number: `now` tells the new one.
+    """
 
     names: dict[int, int] = field(default_factory=dict)  # name -> story
     titles: dict[int, TitleSeen] = field(default_factory=dict)
     works: dict[int, int] = field(default_factory=dict)  # title of a paper or preprint -> its article
-    holders: dict[int, int] = field(default_factory=dict)  # shingle -> the first story that held it
-    more_holders: dict[int, tuple[int, ...]] = field(default_factory=dict)  # and the others, where there are any
+    holders: Holders = field(default_factory=Holders)  # of shingles
     sizes: dict[int, int] = field(default_factory=dict)  # story -> how many shingles it holds
     dois: dict[int, set[str]] = field(default_factory=dict)  # story -> DOIs its articles name
     story_of: dict[int, int] = field(default_factory=dict)  # article -> story
+    members: Counter[int] = field(default_factory=Counter)  # story -> how many articles
     apart: dict[int, set[int]] = field(default_factory=dict)  # article -> articles it must not meet
     part_of: dict[int, int] = field(default_factory=dict)  # story that is gone -> the one it is part of now
 
@@ -48,6 +51,17 @@ class Known:
         while story in self.part_of:
             story = self.part_of[story]
         return story
+
+    def story(self, article: int) -> int | None:
+        """The story of this article today."""
+        found = self.story_of.get(article)
+        return None if found is None else self.now(found)
+
+    def merge(self, gone: int, kept: int) -> None:
+        self.part_of[gone] = kept
+        self.members[kept] += self.members.pop(gone, 0)
+        self.sizes[kept] = self.sizes.get(kept, 0) + self.sizes.pop(gone, 0)
+        self.dois.setdefault(kept, set()).update(self.dois.pop(gone, set()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +81,7 @@ class Settled:
 
     placements: list[Placement] = field(default_factory=list)
     merged: list[tuple[int, int]] = field(default_factory=list)  # story, and the one it is part of now
-    shingles: list[tuple[int, int]] = field(default_factory=list)  # (shingle, the article that brought it in)
+    shingles: list[tuple[int, list[int]]] = field(default_factory=list)  # article, and those that it brought in
 
 
 Vouch = Callable[[int, int], bool]
@@ -82,25 +96,25 @@ def settle(batch: Iterable[Evidence], known: Known, vouch: Vouch = lambda _artic
     """
     settled = Settled()
     for one in batch:
-        here = known.story_of.get(one.article_id)
+        here = known.story(one.article_id)
         placement = _placed(one, known, vouch)
         if here is not None:
             placement = _moved(one, here, placement, known, settled)
         brought = _remember(one, placement.story_id, known)
-        settled.shingles += [(shingle, one.article_id) for shingle in brought]
+        settled.shingles.append((one.article_id, brought))
         settled.placements.append(replace(placement, shingles=len(brought)))
     return settled
 
 
 def _placed(one: Evidence, known: Known, vouch: Vouch) -> Placement:
-    here = known.story_of.get(one.article_id)
-    forbidden = {known.story_of.get(other) for other in known.apart.get(one.article_id, ())}
+    here = known.story(one.article_id)
+    forbidden = {known.story(other) for other in known.apart.get(one.article_id, ())}
 
-    def may(story: int | None) -> bool:
-        return story is not None and story != here and story not in forbidden
+    def may(story: int) -> bool:
+        return story != here and story not in forbidden
 
     for name in one.names:
-        if may(story := known.names.get(name)) and story is not None:
+        if name in known.names and may(story := known.now(known.names[name])):
             return Placement(article_id=one.article_id, story_id=story, step="name")
     for story in _by_title(one, known):
         if may(story) and not _contradicts(one, story, known):
@@ -118,20 +132,13 @@ def _by_title(one: Evidence, known: Known) -> Iterator[int]:
     """The story with this title of the last week. A source does not copy itself: there it is a column's name."""
     seen = known.titles.get(one.title) if one.title is not None else None
     if seen and abs(one.at - seen.at) <= TITLE_WINDOW and (seen.source_id != one.source_id or not one.source_id):
-        yield seen.story_id
+        yield known.now(seen.story_id)
 
 
 def _by_text(one: Evidence, known: Known) -> Iterator[tuple[int, float]]:
     """Stories that hold enough of this text, the one that holds most first."""
-    held = one.shingles & known.holders.keys()
-    shared: Counter[int] = Counter()
-    own = len(one.shingles)
-    for shingle in held:
-        more = known.more_holders.get(shingle, ())
-        if len(more) >= MOST_HOLDERS:
-            own -= 1
-        else:
-            shared.update({known.now(story) for story in (known.holders[shingle], *more)})
+    shared, furniture = known.holders.shared(one.shingles, known.part_of)
+    own = len(one.shingles) - furniture
     for story, count in sorted(shared.items(), key=lambda pair: (-pair[1], pair[0])):
         if count < MIN_SHARED:
             return
@@ -146,7 +153,7 @@ def _by_work(one: Evidence, known: Known, vouch: Vouch) -> Iterator[int]:
     for title in titles:
         work = known.works.get(title)
         if work is not None and work != one.article_id and vouch(one.article_id, work):
-            story = known.story_of.get(work)
+            story = known.story(work)
             if story is not None:
                 yield story
 
@@ -163,26 +170,19 @@ def _contradicts(one: Evidence, story: int, known: Known) -> bool:
 
 def _moved(one: Evidence, here: int, wish: Placement, known: Known, settled: Settled) -> Placement:
     """An article that has a story: only a name moves company; one that is alone may follow any step."""
-    alone = sum(story == here for story in known.story_of.values()) == 1
+    alone = known.members[here] == 1
     stays = Placement(article_id=one.article_id, story_id=here, step="first")
     if wish.story_id == here or (wish.step != "name" and not alone) or _must_stay_apart(here, wish.story_id, known):
         return stays
     kept, gone = sorted((here, wish.story_id))
     settled.merged.append((gone, kept))
-    for table in (known.names, known.story_of):
-        table.update({key: kept for key, story in table.items() if story == gone})
-    known.part_of[gone] = kept
-    known.sizes[kept] = known.sizes.get(kept, 0) + known.sizes.pop(gone, 0)
-    known.dois.setdefault(kept, set()).update(known.dois.pop(gone, set()))
-    for key, seen in known.titles.items():
-        if seen.story_id == gone:
-            known.titles[key] = TitleSeen(kept, seen.at, seen.source_id)
+    known.merge(gone, kept)
     return Placement(article_id=one.article_id, story_id=kept, step=wish.step, share=wish.share)
 
 
 def _must_stay_apart(one: int, other: int, known: Known) -> bool:
     return any(
-        {known.story_of.get(article), known.story_of.get(partner)} == {one, other}
+        {known.story(article), known.story(partner)} == {one, other}
         for article, partners in known.apart.items()
         for partner in partners
     )
@@ -190,6 +190,8 @@ def _must_stay_apart(one: int, other: int, known: Known) -> bool:
 
 def _remember(one: Evidence, story: int, known: Known) -> list[int]:
     """Let the story know this article; the shingles that are new to it."""
+    if one.article_id not in known.story_of:
+        known.members[story] += 1
     known.story_of[one.article_id] = story
     for name in one.names:
         known.names.setdefault(name, story)
@@ -199,14 +201,7 @@ def _remember(one: Evidence, story: int, known: Known) -> list[int]:
         known.works.setdefault(one.work, one.article_id)
     if one.doi:
         known.dois.setdefault(story, set()).add(one.doi)
-    held = one.shingles & known.holders.keys()
-    new = list(one.shingles - held)
-    known.holders.update(dict.fromkeys(new, story))
-    for shingle in held:
-        more = known.more_holders.get(shingle, ())
-        if len(more) < MOST_HOLDERS and story not in map(known.now, (known.holders[shingle], *more)):
-            known.more_holders[shingle] = (*more, story)  # one more than counts, to know it for furniture
-            new.append(shingle)
+    new = known.holders.put(one.shingles, story, known.part_of)
     known.sizes[story] = known.sizes.get(story, 0) + len(new)
     return new
 

@@ -10,6 +10,7 @@ import pytest
 
 from monitor.model import Article
 from monitor.story.evidence import Stage, evidence, family_name, quoted_titles, same_authors, stage, vouches
+from monitor.story.holders import Holders
 from monitor.story.settle import Known, Settled, settle
 from monitor.story.shingles import shingles
 
@@ -151,7 +152,7 @@ def test_text_older_than_it_is_kept_is_simply_not_there() -> None:
     known = Known()
 
     stories(article(1, body=prose(1)), known=known)
-    known.holders.clear()  # what storage does after two weeks
+    known.holders = Holders()  # what storage does after two weeks
 
     assert stories(article(2, body=prose(1)), known=known) == [2]
 
@@ -196,7 +197,7 @@ def test_a_third_article_does_not_bring_together_what_is_apart() -> None:
 
     stories(article(2, body=prose(1), doi="10.5555/a.1"), known=known)
 
-    assert known.story_of[1] != known.story_of[2]
+    assert known.story(1) != known.story(2)
 
 
 # --- what is learned later ------------------------------------------------------------------------------------
@@ -207,7 +208,7 @@ def test_an_article_alone_follows_its_text_once_its_page_is_read() -> None:
     stories(article(1, body=prose(1)), article(2, summary="A teaser."), known=known)
 
     assert stories(article(2, body=prose(1)), known=known) == [1]
-    assert known.story_of == {1: 1, 2: 1}
+    assert [known.story(number) for number in (1, 2)] == [1, 1]
 
 
 def test_two_stories_that_share_a_doi_after_all_become_one_and_the_older_number_stays() -> None:
@@ -222,7 +223,7 @@ def test_two_stories_that_share_a_doi_after_all_become_one_and_the_older_number_
     stories(article(2, body=prose(1), doi="10.5555/a.1"), known=known)
 
     assert first == [1, 1, 3]
-    assert known.story_of == {1: 1, 2: 1, 3: 1}
+    assert [known.story(number) for number in (1, 2, 3)] == [1, 1, 1]
 
 
 def test_a_preprint_and_the_paper_of_the_same_title_and_authors_are_one_story_after_a_year() -> None:
