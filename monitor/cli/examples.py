@@ -10,7 +10,6 @@ from monitor.app import Opened
 from monitor.cli.context import Json, run
 from monitor.cli.tuning import Note, article_of
 from monitor.console import note, say, say_json, table
-from storage import Example
 
 app = typer.Typer(no_args_is_help=True, help="Texts that a topic must match, or must not.")
 
@@ -43,9 +42,7 @@ def add_example(
     async def body(opened: Opened) -> None:
         topic = await opened.monitor.storage.topics.get(slug)
         article = await article_of(opened, which)
-        text = article.body or article.summary
-        example = Example(topic_id=topic.id, must_match=must_match, title=article.title, body=text, note=message)
-        added = await opened.monitor.storage.topics.add_example(example)
+        added = await opened.monitor.tuning.add_example(topic, article, must_match=must_match, note=message)
         if bool(await opened.monitor.tuning.match(slug, article)) is not must_match:
             note("the topic as it is does not do that yet: saving the next revision will be refused until it does")
         say(f"added example {added.id}")

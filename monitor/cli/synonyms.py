@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import itertools
-import re
 from pathlib import Path
 from typing import IO, Annotated, cast
 
@@ -13,9 +12,8 @@ import typer
 from monitor.app import Opened
 from monitor.cli.context import Json, progress, run
 from monitor.console import note, say, say_json, table
-from monitor.errors import ConfigError, NotFound, ParseError
-from monitor.match.synonyms import SCOPES, builtin_concepts, expansion, find_concepts, read_vocabulary
-from monitor.model import Concept
+from monitor.errors import ConfigError, ParseError
+from monitor.match.synonyms import SCOPES, expansion, read_vocabulary
 
 app = typer.Typer(no_args_is_help=True, help="Vocabularies, and the terms they give for one meaning.")
 
@@ -62,9 +60,7 @@ def list_vocabularies(as_json: Json = False) -> None:
     """What is imported."""
 
     async def body(opened: Opened) -> None:
-        found = await opened.monitor.storage.concepts.vocabularies()
-        builtin = builtin_concepts()
-        rows = [("builtin", max(one.year for one in builtin), len(builtin)), *found]
+        rows = await opened.monitor.tuning.vocabularies()
         if as_json:
             say_json(vocabularies=[{"source": s, "year": y, "concepts": n} for s, y, n in rows])
         else:
@@ -78,7 +74,7 @@ def show(term: str, vocabulary: Vocabulary = "", as_json: Json = False) -> None:
     """Every concept that has this term, with all of its terms."""
 
     async def body(opened: Opened) -> None:
-        concepts = await concepts_of(opened, term, vocabulary)
+        concepts = await opened.monitor.tuning.concepts(term, vocabulary)
         if as_json:
             say_json(concepts=concepts)
             return
@@ -101,7 +97,7 @@ def expand(
     """The term's synonyms as a query to paste into a topic."""
 
     async def body(opened: Opened) -> None:
-        concepts = await concepts_of(opened, term, vocabulary)
+        concepts = await opened.monitor.tuning.concepts(term, vocabulary)
         expansions = [expansion(one, limit=limit, ambiguous=ambiguous) for one in concepts]
         if as_json:
             say_json(
@@ -119,18 +115,3 @@ def expand(
                 note(f"{made.dropped} more terms; --limit takes them in")
 
     run(body)
-
-
-async def concepts_of(opened: Opened, term: str, vocabulary: str = "") -> list[Concept]:
-    """Concepts with that term: imported ones, and the built-in set. Raises NotFound."""
-    found = [*find_concepts(term, builtin_concepts()), *await opened.monitor.storage.concepts.lookup(term)]
-    found = [one for one in found if not vocabulary or one.source == vocabulary.lower()]
-    if not found:
-        known = ", ".join(sorted({one.name for one in builtin_concepts() if _shares_word(one, term)})[:5])
-        raise NotFound(f"no concept is called {term}" + (f"; there are {known}" if known else ""))
-    return found
-
-
-def _shares_word(concept: Concept, term: str) -> bool:
-    words = set(re.findall(r"\w{4,}", term.lower()))
-    return any(words & set(re.findall(r"\w{4,}", one.lower())) for one in (concept.name, *concept.terms))

@@ -19,7 +19,7 @@ from monitor.errors import ConfigError, NotFound
 from monitor.match import Explanation, Reason, highlight
 from monitor.match.backtest import Backtest, Hit, excerpt_of
 from monitor.match.measure import Measure, Share
-from monitor.model import Article, Field, Label, Match, Span, Verdict
+from monitor.model import Article, Field, Match, Span, Verdict
 from monitor.parse import parse_article
 from storage import Rematch
 
@@ -130,19 +130,11 @@ def label(
         article = await storage.articles.find(which)
         if article is None:
             raise NotFound(f"no stored article is {which}")
-        if verdict == "none":
-            gone = await storage.topics.unlabel(topic.id, article.id, by)
-            say(f"took the label back: {article.title}" if gone else "there was no label")
+        said = Verdict(verdict) if verdict != "none" else None
+        done = await opened.monitor.tuning.judge(slug, article.id, said, by, reason)
+        if said is None:
+            say(f"took the label back: {article.title}" if done else "there was no label")
             return
-        judged = Label(
-            topic_id=topic.id,
-            article_id=article.id,
-            verdict=Verdict(verdict),
-            by=by,
-            reason=reason,
-            labelled_at=opened.monitor.now(),
-        )
-        await storage.topics.label(judged)
         say(f"{verdict.replace('_', ' ')} for {topic.name}: {article.title}")
 
     run(body)

@@ -43,6 +43,12 @@ def wilson(part: int, whole: int, z: float = CONFIDENCE) -> Share:
     return Share(part=part, whole=whole, low=low, high=high)
 
 
+def precision(said: Iterable[Verdict | None]) -> Share | None:
+    """Of what a topic finds, by the verdicts on it; None says nothing, and of none at all nothing is known."""
+    known = [one for one in said if one is not None]
+    return wilson(sum(one is Verdict.RELEVANT for one in known), len(known)) if known else None
+
+
 def verdicts(labels: Iterable[Label]) -> dict[int, Verdict]:
     """One verdict for each article: what most people said; of a draw, what was said last."""
     said: dict[int, list[Label]] = defaultdict(list)

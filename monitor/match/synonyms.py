@@ -24,6 +24,7 @@ MAX_TERM = 200  # characters; chemical names beyond it never stand in news
 MAX_TERMS = 500  # of one concept
 MAX_LINE = 100_000
 SCOPES = ("EXACT", "NARROW", "BROAD", "RELATED")
+_WORDS = re.compile(r"\w{4,}")
 _MESH_SCOPES = {"NRW": "NARROW", "BRD": "BROAD", "REL": "RELATED"}
 
 
@@ -311,6 +312,13 @@ def builtin_concepts() -> tuple[Concept, ...]:
         )
         for entry in tomllib.loads(text)["concept"]
     )
+
+
+def near_concepts(text: str, most: int = 5) -> list[str]:
+    """Names of built-in concepts that share a word of four letters or more with `text`, for who meant one of them."""
+    words = set(_WORDS.findall(text.lower()))
+    named = {one.name for one in builtin_concepts() if words & set(_WORDS.findall(" ".join(one.terms).lower()))}
+    return sorted(named)[:most]
 
 
 def find_concepts(text: str, concepts: Iterable[Concept]) -> list[Concept]:

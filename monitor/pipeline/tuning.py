@@ -20,9 +20,10 @@ from monitor.match.guards import DAYS, ExampleText, Guard, Volume, broken_exampl
 from monitor.match.matcher import Matcher, read_topic
 from monitor.match.measure import Measure, measure, verdicts
 from monitor.match.suggest import article_text, suggest
-from monitor.model import Article, IndexQuery, Label, Match, Revision, Topic, Verdict
+from monitor.match.synonyms import builtin_concepts, find_concepts, near_concepts
+from monitor.model import Article, Concept, IndexQuery, Label, Match, Revision, Topic, Verdict
 from monitor.pipeline.archive import common_terms, neighbours
-from storage import Rematch, Storage
+from storage import Example, Rematch, Storage
 
 BATCH = 500
 FEW_LABELS = 5  # with fewer relevant labels, what the topic matches stands for what is relevant
@@ -111,6 +112,23 @@ class Tuning:
         sound = [revision.topic for revision in history[:MAX_REVISIONS] if _is_sound(revision.topic)]
         return await asyncio.to_thread(lambda: [measure(one, labelled) for one in sound])
 
+    async def concepts(self, term: str, vocabulary: str = "") -> list[Concept]:
+        """Concepts with that term: of the built-in set, and imported ones. Raises NotFound, naming what is near."""
+        found = [*find_concepts(term, builtin_concepts()), *await self.storage.concepts.lookup(term)]
+        found = [one for one in found if not vocabulary or one.source == vocabulary.lower()]
+        if not found:
+            known = ", ".join(near_concepts(term))
+            raise NotFound(f"no concept is called {term}" + (f"; there are {known}" if known else ""))
+        return found
+
+    async def vocabularies(self) -> list[tuple[str, int, int]]:
+        """(source, year, concepts) of the built-in set and of what is imported."""
+        builtin = builtin_concepts()
+        return [
+            ("builtin", max(one.year for one in builtin), len(builtin)),
+            *await self.storage.concepts.vocabularies(),
+        ]
+
     # --- changing ---------------------------------------------------------------------------------------------
 
     async def check(self, topic: Topic) -> tuple[Guard, ...]:
@@ -154,6 +172,38 @@ class Tuning:
         current = await self.storage.topics.get(slug)
         again = replace(revision.topic, active=current.active, revision=current.revision)
         return await self._put(again, author, f"restores revision {number}")
+
+    async def judge(self, slug: str, article_id: int, verdict: Verdict | None, by: str, reason: str = "") -> bool:
+        """Keep `by`'s judgement of a stored article; None takes it back. False: there was none to take back."""
+        topic = await self.storage.topics.get(slug)
+        article = await self.storage.articles.get(article_id)
+        if verdict is None:
+            return await self.storage.topics.unlabel(topic.id, article.id, by)
+        said = Label(
+            topic_id=topic.id, article_id=article.id, verdict=verdict, by=by, reason=reason, labelled_at=self.now()
+        )
+        await self.storage.topics.label(said)
+        return True
+
+    async def add_example(self, topic: Topic, article: Article, *, must_match: bool, note: str = "") -> Example:
+        """Keep an article's text; every later revision of the topic is checked against it."""
+        text = article.body or article.summary
+        example = Example(topic_id=topic.id, must_match=must_match, title=article.title[:1_000], body=text, note=note)
+        return await self.storage.topics.add_example(example)
+
+    async def example_of(self, topic: Topic, article: Article) -> Example | None:
+        """The topic's example with this very text, if it is kept already."""
+        text = (article.title[:1_000], article.body or article.summary)
+        kept = await self.storage.topics.examples(topic.id)
+        return next((one for one in kept if (one.title, one.body) == text), None)
+
+    async def example(self, slug: str, number: int) -> Example:
+        """Raises NotFound where the topic has no example of that number."""
+        topic = await self.storage.topics.get(slug)
+        for one in await self.storage.topics.examples(topic.id):
+            if one.id == number:
+                return one
+        raise NotFound(f"{slug} has no example {number}")
 
     async def clone(self, slug: str, new_slug: str, author: str, name: str = "") -> Topic:
         """A new topic that begins as this one, with its examples. Raises StorageError if `new_slug` is taken."""

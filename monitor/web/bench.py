@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Request, Response
 from starlette.datastructures import FormData
 
 from monitor.errors import MonitorError, QueryError, StorageError, TopicRefused
-from monitor.model import Label, Topic, Verdict
+from monitor.model import Topic, Verdict
 from monitor.web.drafts import Draft, Preview, draft_of, read_draft, try_draft
 from monitor.web.pages import audit, go, is_htmx, opened_of, user_of, view
 from monitor.web.pasted import MAX_PASTED, article_of
@@ -128,17 +128,9 @@ async def label(
 ) -> Response:
     """A judgement, or (verdict "none") its end."""
     opened, by = opened_of(request), user_of(request).email
-    topics = opened.monitor.storage.topics
-    topic = await topics.get(slug)
     found = await opened.monitor.storage.articles.get(article)
     said = Verdict(verdict) if verdict in set(Verdict) else None
-    if said is None:
-        await topics.unlabel(topic.id, found.id, by)
-    else:
-        judged = Label(
-            topic_id=topic.id, article_id=found.id, verdict=said, by=by, labelled_at=opened.monitor.now()
-        )  # fmt: skip
-        await topics.label(judged)
+    await opened.monitor.tuning.judge(slug, found.id, said, by)
     await audit(request, f"labelled article {found.id} for {slug}", "", verdict)
     if is_htmx(request):
         return view(request, "label.html", slug=slug, article_id=found.id, title=found.title, verdict=said, back=back)

@@ -10,8 +10,8 @@ from monitor.app import Opened
 from monitor.errors import MonitorError, Problem, QueryError
 from monitor.match import WARNINGS, check_query
 from monitor.match.backtest import Backtest
-from monitor.match.measure import Share, wilson
-from monitor.model import Topic, Verdict, WeightedTerm
+from monitor.match.measure import Share, precision
+from monitor.model import Topic, WeightedTerm
 from monitor.web.shapes import caret_line
 
 MONTH = 30  # days
@@ -144,9 +144,8 @@ async def try_draft(opened: Opened, saved: Topic, draft: Draft) -> Preview:
     except MonitorError as error:
         wrong = (_mistake("", Problem(code="field", message=str(error)), blocks=True),)
         return Preview(understood=understood, mistakes=(*mistakes, *wrong))
-    verdicts = [hit.verdict for hit in (*backtest.gained, *backtest.unchanged) if hit.verdict is not None]
-    precision = wilson(sum(one is Verdict.RELEVANT for one in verdicts), len(verdicts)) if verdicts else None
-    return Preview(understood=understood, mistakes=mistakes, backtest=backtest, precision=precision)
+    found = precision(hit.verdict for hit in (*backtest.gained, *backtest.unchanged))
+    return Preview(understood=understood, mistakes=mistakes, backtest=backtest, precision=found)
 
 
 def _mistake(text: str, one: Problem, *, blocks: bool) -> Mistake:

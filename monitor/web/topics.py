@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 
-from monitor.errors import MonitorError, NotFound
+from monitor.errors import MonitorError
 from monitor.match.exchange import is_slug
 from monitor.model import Topic
 from monitor.web.bench import bench_page
 from monitor.web.drafts import draft_of
 from monitor.web.pages import audit, go, opened_of, user_of, view
 from monitor.web.pasted import MAX_PASTED, article_of
+from monitor.web.rematch import rematch_soon
 from monitor.web.shapes import bars, weekly, word_diff
-from storage import Example
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/topics", default_response_class=Response)
@@ -80,14 +79,8 @@ async def add_example(
     except MonitorError as error:
         draft = draft_of(saved)
         return await bench_page(request, saved, draft, status=422, example=what, example_error=str(error))
-    example = Example(
-        topic_id=saved.id,
-        must_match=must_match == "yes",
-        title=article.title[:1_000],
-        body=article.body or article.summary,
-        note=note,
-    )
-    added = await opened.monitor.storage.topics.add_example(example)
+    tuning = opened.monitor.tuning
+    added = await tuning.add_example(saved, article, must_match=must_match == "yes", note=note)
     kind = "must match" if added.must_match else "must not match"
     await audit(request, f"added example {added.id} to {slug}", "", f"{kind}: {added.title}")
     return go(f"/topics/{slug}?done=added#examples")
@@ -95,12 +88,9 @@ async def add_example(
 
 @router.post("/{slug}/examples/{number}/remove")
 async def remove_example(request: Request, slug: str, number: int) -> Response:
-    topics = opened_of(request).monitor.storage.topics
-    saved = await topics.get(slug)
-    mine = next((one for one in await topics.examples(saved.id) if one.id == number), None)
-    if mine is None:
-        raise NotFound(f"{slug} has no example {number}")
-    await topics.remove_example(number)
+    tuning = opened_of(request).monitor.tuning
+    mine = await tuning.example(slug, number)
+    await tuning.storage.topics.remove_example(mine.id)
     await audit(request, f"removed example {number} of {slug}", mine.title, "")
     return go(f"/topics/{slug}?done=removed#examples")
 
@@ -156,18 +146,7 @@ def _state(topic: Topic) -> str:
 @router.post("/{slug}/rematch")
 async def rematch(request: Request, slug: str) -> Response:
     """Apply the saved query to the whole archive, in the background; it goes on where it was interrupted."""
-    tuning = opened_of(request).monitor.tuning
     await opened_of(request).monitor.storage.topics.get(slug)
-
-    async def work() -> None:
-        try:
-            await tuning.rematch(slug)
-        except MonitorError as error:
-            log.warning("rematch ended topic=%s reason=%s", slug, error)
-
-    tasks: set[asyncio.Task[None]] = request.app.state.tasks
-    task = asyncio.create_task(work(), name=f"rematch {slug}")
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
+    rematch_soon(request, slug)
     await audit(request, f"matches the archive anew for the topic {slug}")
     return go(f"/topics/{slug}?done=rematching")
