@@ -98,6 +98,27 @@ class Readers:
             await self.storage.readers.update(gone)
             self.meter.unsubscribes.add(via)
 
+    async def put_state(self, reader: Subscriber, to: str) -> Subscriber:
+        """An admin lets a reader who bounced have mail again, or ends it all for one who asks by phone. Consent is the
+        reader's own to give: no other change is made for them. Raises MonitorError.
+        """
+        if to == SubscriberState.UNSUBSCRIBED:
+            await self.unsubscribe(reader, via="admin")
+        elif to == SubscriberState.ACTIVE and reader.state is SubscriberState.SUSPENDED:
+            await self.storage.readers.update(replace(reader, state=SubscriberState.ACTIVE, state_reason=""))
+        elif to != reader.state:
+            raise MonitorError(f"a reader who is {reader.state.value} cannot be made {to}")
+        return await self.storage.readers.get_by_id(reader.id)
+
+    async def twin(self, reader: Subscriber, wanted: Subscription) -> Subscription | None:
+        """The reader's active subscription to the same topics at the same times, if there is one."""
+
+        def what(one: Subscription) -> tuple[object, ...]:
+            return frozenset(one.topic_ids), one.cadence, one.weekday, one.monthday, one.at, one.timezone
+
+        theirs = await self.storage.readers.subscriptions(reader.id)
+        return next((one for one in theirs if one.active and what(one) == what(wanted)), None)
+
     async def ask_new_address(self, reader: Subscriber, email: str) -> None:
         """Mail a link to the new address; nothing changes until it is opened and confirmed there."""
         email = check_address(email)

@@ -83,12 +83,12 @@ async def find(opened: Opened, wanted: Wanted, limit: int = PER_PAGE) -> Results
         index = index_topic(topic)
     topic_id = (await storage.topics.get(wanted.topic)).id if wanted.topic else None
     verdict = Verdict(wanted.label) if wanted.label in set(Verdict) else None
-    until = _day(wanted.until)
+    until = _day(wanted.until, days=1)
     before, found, rounds = wanted.before, list[tuple[Article, Match | None]](), 0
     while True:
         batch = await storage.browse.articles(
             index, source=wanted.source, topic_id=topic_id, verdict=verdict, since=_day(wanted.since),
-            until=until + timedelta(days=1) if until else None, before_id=before, limit=limit + 1,
+            until=until, before_id=before, limit=limit + 1,
         )  # fmt: skip
         matches = await asyncio.to_thread(_matches, matcher, batch)
         found += [(one, match) for one, match in zip(batch, matches, strict=True) if matcher is None or match]
@@ -123,12 +123,13 @@ def _row(article: Article, match: Match | None, stored: Sequence[Match], names: 
     )
 
 
-def _day(text: str) -> datetime | None:
+def _day(text: str, days: int = 0) -> datetime | None:
+    """The beginning of that day, or of the one so many days after it."""
     if not text:
         return None
     try:
-        return datetime.combine(date.fromisoformat(text), time(0), tzinfo=UTC)
-    except ValueError as error:
+        return datetime.combine(date.fromisoformat(text) + timedelta(days=days), time(0), tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
         raise MonitorError(f"{text[:40]!r} is not a date: write it like 2026-12-24") from error
 
 
@@ -180,10 +181,11 @@ async def search(request: Request) -> Response:
 async def export(request: Request, style: str = "ris") -> Response:
     """What the search finds, newest first, as a file for a reference manager."""
     results = await find(opened_of(request), wanted_of(request), EXPORTED)
-    return _file(results.articles, style, "articles")
+    return citations(results.articles, style, "articles")
 
 
-def _file(articles: Sequence[Article], style: str, name: str) -> Response:
+def citations(articles: Sequence[Article], style: str, name: str) -> Response:
+    """A file for a reference manager. Raises NotFound for a style that there is not."""
     if style not in WRITERS:
         raise NotFound(f"styles are {', '.join(WRITERS)}")
     write, media_type = WRITERS[style]
@@ -194,7 +196,7 @@ def _file(articles: Sequence[Article], style: str, name: str) -> Response:
 @router.get("/{number}/export")
 async def export_one(request: Request, number: int, style: str = "ris") -> Response:
     article = await opened_of(request).monitor.storage.articles.get(number)
-    return _file([article], style, f"article-{article.id}")
+    return citations([article], style, f"article-{article.id}")
 
 
 @router.get("/{number}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import time
 from typing import Annotated
 
@@ -10,8 +9,9 @@ from fastapi import APIRouter, Form, Request, Response
 
 from monitor import schedule
 from monitor.errors import MonitorError, NotFound
-from monitor.model import Cadence, DeliveryState, Message, Subscriber, SubscriberState, Subscription
+from monitor.model import Cadence, DeliveryState, Subscriber, SubscriberState, Subscription
 from monitor.pipeline.readers import own
+from monitor.pipeline.trial import send_trial
 from monitor.web.pages import audit, go, opened_of, user_of, view
 
 router = APIRouter(default_response_class=Response)
@@ -94,14 +94,10 @@ async def change_state(request: Request, number: int, to: Annotated[str, Form(ma
     """Let a reader who bounced have mail again, or end it all for one who asks by phone."""
     monitor = opened_of(request).monitor
     before = await monitor.storage.readers.get_by_id(number)
-    if to == "active" and before.state is SubscriberState.SUSPENDED:
-        await monitor.storage.readers.update(replace(before, state=SubscriberState.ACTIVE, state_reason=""))
-    elif to == "unsubscribed":
-        await monitor.readers.unsubscribe(before)
-    elif to == "revoked":
+    if to == "revoked":
         await monitor.readers.revoke_links(before)
     else:
-        raise MonitorError(f"a reader who is {before.state.value} cannot be made {to}")
+        await monitor.readers.put_state(before, to)
     await audit(request, f"changed the reader {before.email}", before.state.value, to)
     return go(f"/readers/{number}?done=saved")
 
@@ -112,21 +108,9 @@ async def send_test(request: Request, number: int, subscription: Annotated[int, 
     monitor, user = opened_of(request).monitor, user_of(request)
     reader = await monitor.storage.readers.get_by_id(number)
     wanted = own(subscription, await monitor.storage.readers.subscriptions(number))
-    to_me = replace(
-        reader, email=user.email, name=user.name, token_epoch=-1
-    )  # an epoch that nobody has: the links open nothing
-    _, message = await monitor.publisher.preview(to_me, wanted)
-    await monitor.sender.mailer.send(as_test(message))
+    await send_trial(monitor.publisher, monitor.sender, reader, wanted, user)
     await audit(request, f"sent a test of the digest of {reader.email}", "", user.email)
     return go(f"/readers/{number}?done=sent")
-
-
-def as_test(message: Message) -> Message:
-    """The same message under another id, its subject marked."""
-    marked = message.message_id.replace("<", "<test.", 1)
-    data = message.data.replace(b"\r\nSubject: ", b"\r\nSubject: [TEST] ", 1)
-    data = data.replace(message.message_id.encode(), marked.encode(), 1)
-    return replace(message, message_id=marked, subject=f"[TEST] {message.subject}", data=data, compact=b"")
 
 
 @router.post("/readers/{number}/preview/{subscription}")
