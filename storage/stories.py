@@ -203,7 +203,7 @@ def _know_shingles(db: sa.Connection, batch: Sequence[Evidence], known: Known, n
     )
     for some in chunks(hashes, 20_000):
         values = json.dumps(some) if sqlite else list(some)
-        for shingle, story in db.exec_driver_sql(statement, (values, oldest)):
+        for shingle, story in db.exec_driver_sql(statement, (values, oldest)).all():
             known.holders.add(shingle, story)
 
 
