@@ -136,21 +136,48 @@ class ScholarlySettings(Section):
     enrich_at_once: int = setting(2, "Papers looked up at the same time.", ge=1, le=20)
     fresh_days: int = setting(30, "Days that what an index said of a paper is not asked for again.", ge=1)
     again_days: int = setting(
-        5, "Days until a paper without MeSH terms is looked up again, and twice as many until the last time. 0: never.",
+        5,
+        "Days until a paper without MeSH terms is looked up again; each further wait is twice as long. 0: never.",
         ge=0,
+    )
+    again_most: int = setting(
+        5, "So many times: after five days the last comes in five months, when PubMed has indexed what it will.",
+        ge=1, le=10,
     )  # fmt: skip
+    trace: bool = setting(
+        True, "Ask Crossref and PubMed for the paper that matched news means, where it names a title but no DOI."
+    )
+    trace_confidence: float = setting(
+        0.8,
+        "So sure it must be (0.5 to 1). At 0.8 the paper's title stands in the news, and its journal or an author, and"
+        " its date fits; at 0.9 two of these. A wrong paper misleads; a missing one is only missing.",
+        ge=0.5, le=1,
+    )  # fmt: skip
+    preprint_months: int = setting(
+        24,
+        "Months after it was mailed that bioRxiv and medRxiv are asked what became of a preprint: most that get"
+        " published are so within a year, nearly all within two. 0: not asked.",
+        ge=0, le=120,
+    )  # fmt: skip
+    preprint_days: int = setting(14, "Days until the same preprint is asked about again.", ge=1, le=365)
     pubmed_url: str = setting("https://eutils.ncbi.nlm.nih.gov/entrez/eutils/", "E-utilities, for looking papers up.")
     crossref_url: str = setting("https://api.crossref.org/", "Crossref, for looking papers up.")
     unpaywall_url: str = setting("https://api.unpaywall.org/v2/", "Unpaywall. Empty: not asked.")
     openalex_url: str = setting("https://api.openalex.org/", "OpenAlex.")
+    preprints_url: str = setting("https://api.biorxiv.org/", "bioRxiv and medRxiv, for what became of preprints.")
 
 
 class RetractionSettings(Section):
     """Notices about papers that were mailed: retractions, expressions of concern, corrections."""
 
-    watch: bool = setting(True, "Ask Crossref (scholarly.crossref_url) about every paper that was mailed.")
+    watch: bool = setting(True, "Ask Crossref and PubMed (scholarly.*_url) about every paper that was mailed.")
     every_days: int = setting(7, "Days until the same paper is asked about again.", ge=1, le=365)
-    at_once: int = setting(500, "Papers asked about in one round of ten minutes; 20 share a request.", ge=20, le=10_000)
+    at_once: int = setting(
+        500,
+        "Papers asked about in one round of ten minutes; 20 share a request to Crossref, 200 to PubMed.",
+        ge=20,
+        le=10_000,
+    )
     list_url: str = setting(
         "", "Address of the Retraction Watch CSV. Empty: it is not fetched, `monitor retractions import` takes a file."
     )
@@ -162,6 +189,15 @@ class DigestSettings(Section):
 
     horizon_days: int = setting(
         90, "What was stored longer ago than this many days and not sent is not news any more.", ge=1
+    )
+    late_days: int = setting(
+        180,
+        "What was older than this many days by its own date when it came is kept, but no news: an index may be months"
+        " late with a paper, a site that lists its old articles anew is years late.",
+        ge=1,
+    )
+    first_visit_days: int = setting(
+        14, "The same for what a new feed or list page already showed at its first visit: two weekly digests.", ge=1
     )
     list_domain: str = setting("localhost", "Domain in Message-ID and List-Id; yours, and the one your DKIM signs.")
     sender: str = setting("digest@localhost", "From address.")
@@ -354,6 +390,7 @@ class Settings(BaseSettings):
     run: RunSettings = RunSettings()
     metrics: MetricsSettings = MetricsSettings()
     storage: StorageSettings = StorageSettings()
+    backup: BackupSettings = BackupSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -390,7 +427,6 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
     _check_variables(os.environ)
     try:
         settings = Settings(**values)
-    backup: BackupSettings = BackupSettings()
         return _overridden(settings, overrides or {})
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(problem, named) for problem in error.errors())) from error

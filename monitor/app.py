@@ -11,27 +11,31 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from config import Settings, load, load_sources, load_topics
 from monitor import __version__
 from monitor.deliver import Breaker, MaildirMailer, Mailer, SmtpMailer
 from monitor.deliver.channels import Channels, Exchange, read_channels
 from monitor.deliver.imap import ImapPoller
-from monitor.digest import Letterhead, Links
+from monitor.digest import Letterhead, Links, News
 from monitor.errors import ConfigError, FetchError, QueryError, RelayUnusable, StorageError
 from monitor.fetch import Fetcher, Limits
 from monitor.match import Matcher, parse_query
 from monitor.meter import Meter
+from monitor.model import Role as UserRole
 from monitor.model import Source, Topic
 from monitor.parse.asking import Access
 from monitor.pipeline import Bounces, Ingest, Monitor, Publisher, Readers, Rules, Sender
 from monitor.pipeline.alerts import Alerts
+from monitor.pipeline.backups import Backups
 from monitor.pipeline.dispatch import Dispatcher, Idle, InProcess
 from monitor.pipeline.distribute import Distributed
-from monitor.pipeline.backups import Backups
 from monitor.pipeline.enrich import Enrichment, Places
 from monitor.pipeline.harvest import Patience
+from monitor.pipeline.preprints import Preprints
 from monitor.pipeline.safety import Safety
+from monitor.pipeline.trace import Tracer
 from monitor.pipeline.tuning import Tuning
 from monitor.pipeline.users import Users
 from monitor.sandbox import Sandbox
@@ -40,6 +44,9 @@ from storage import Storage, exclusive
 from storage import migrate as migrate_storage
 from storage.jobs import Queue, install
 
+if TYPE_CHECKING:
+    from monitor.pipeline.sign_on import SignOn
+
 Clock = Callable[[], datetime]
 
 __all__ = [
@@ -47,14 +54,15 @@ __all__ = [
     "Opened",
     "Role",
     "Settings",
+    "backup_directory",
     "first_run",
     "healthy",
     "migrate",
     "open_monitor",
     "settings",
     "utc_now",
+    "web_address",
 ]
-    "backup_directory",
 
 
 CLOCK_LOOK = 60.0  # seconds between two looks at the database's clock
@@ -77,6 +85,7 @@ class Opened:
     settings: Settings
     links: Links
     queue: Queue | None = None
+    sign_on: SignOn | None = None
 
     def dispatcher(self, role: Role) -> Dispatcher:
         """Who does this process's due work. Raises ConfigError for a role that the engine does not have."""
@@ -144,6 +153,10 @@ def storage_url(settings: Settings) -> str:
     return url or f"sqlite:///{settings.data_dir.absolute() / 'monitor.db'}"
 
 
+def backup_directory(settings: Settings) -> Path:
+    return Path(settings.backup.directory) if settings.backup.directory else settings.data_dir / "backups"
+
+
 async def healthy(chosen: Settings) -> bool:
     """Whether `monitor run` on this machine says that it is well."""
     web = chosen.web
@@ -153,10 +166,6 @@ async def healthy(chosen: Settings) -> bool:
             return (await fetcher.get(f"http://{host}:{web.port}/healthz")).status == 200
         except FetchError:
             return False
-def backup_directory(settings: Settings) -> Path:
-    return Path(settings.backup.directory) if settings.backup.directory else settings.data_dir / "backups"
-
-
 
 
 @contextlib.asynccontextmanager
@@ -188,7 +197,56 @@ async def open_monitor(
         # a worker is given up a little before its leases end, so that its server's lock is free when they do
         worker = Queue(url, dead=chosen.run.lease_seconds * 2 / 3) if _distributed(chosen) else None
         queue = await stack.enter_async_context(worker) if worker else None
-        yield Opened(_monitor(chosen, storage, fetcher, sandbox, mailer, links, now), chosen, links, queue)
+        monitor = _monitor(chosen, storage, fetcher, sandbox, mailer, links, now)
+        sign_on = await stack.enter_async_context(_sign_on(chosen, monitor.users, now))
+        yield Opened(monitor, chosen, links, queue, sign_on)
+
+
+@contextlib.asynccontextmanager
+async def _sign_on(chosen: Settings, users: Users, now: Clock) -> AsyncIterator[SignOn | None]:
+    """The identity provider, where one is set. Its fetcher is its own: what it may ask, feeds may not."""
+    oidc = chosen.web.oidc
+    if not oidc.issuer:
+        yield None
+        return
+    try:
+        from monitor.pipeline.sign_on import Admission, Client, SignOn, allowed_for
+    except ImportError as error:
+        raise ConfigError('single sign-on needs joserfc: pip install "medical-news-monitor[oidc]"') from error
+    client = Client(
+        issuer=oidc.issuer,
+        client_id=oidc.client_id,
+        client_secret=oidc.client_secret.get_secret_value(),
+        redirect_uri=f"{web_address(chosen)}/login/oidc/callback",
+        scopes=oidc.scopes,
+    )
+    admission = Admission(
+        domains=frozenset(domain.lower() for domain in oidc.domains),
+        trust_email=oidc.trust_email,
+        create=oidc.create,
+        groups_claim=oidc.groups_claim,
+        groups=tuple(
+            (group, role)
+            for groups, role in (
+                (oidc.admins, UserRole.ADMIN), (oidc.editors, UserRole.EDITOR), (oidc.viewers, UserRole.VIEWER)
+            )
+            for group in groups
+        ),
+        role=UserRole(oidc.role) if oidc.role else None,
+    )  # fmt: skip
+    allow = allowed_for(client, private=oidc.private)
+    async with Fetcher(user_agent=_agent(chosen), allow=allow, host_delay=0, timeout=10) as fetcher:
+        yield SignOn(
+            client=client, admission=admission, label=oidc.label, only=oidc.only, fetcher=fetcher, users=users, now=now,
+            secret=_secret(chosen),
+        )  # fmt: skip
+
+
+def web_address(chosen: Settings) -> str:
+    """Where the pages are: the public address, else this machine."""
+    web = chosen.web
+    host = "127.0.0.1" if web.host in {"0.0.0.0", "::"} else web.host  # noqa: S104
+    return web.base_url.strip().rstrip("/") or f"http://{host}:{web.port}"
 
 
 @contextlib.asynccontextmanager
@@ -234,12 +292,14 @@ def _monitor(
         patience=_patience(chosen),
         meter=meter,
     )
+    enrichment = _enrichment(chosen, storage, fetcher, sandbox, matcher, now)
     publisher = Publisher(
         storage=storage,
         letterhead=letterhead,
         links=links,
         now=now,
         horizon=timedelta(days=chosen.digest.horizon_days),
+        news=News(late=timedelta(days=chosen.digest.late_days), first=timedelta(days=chosen.digest.first_visit_days)),
         meter=meter,
     )
     bounces = Bounces(
@@ -269,8 +329,8 @@ def _monitor(
         users=Users(storage=storage, now=now),
         bounces=bounces,
         mailbox=_mailbox(chosen),
-        safety=_safety(chosen, storage, fetcher, sandbox, now),
-        enrichment=_enrichment(chosen, storage, fetcher, sandbox, matcher, now),
+        safety=_safety(chosen, storage, fetcher, sandbox, enrichment, now),
+        enrichment=enrichment,
         matcher=matcher,
         now=now,
         meter=meter,
@@ -283,6 +343,15 @@ def _monitor(
             to=chosen.run.admin,
             silence=timedelta(hours=chosen.run.silence_hours),
             data_dir=chosen.data_dir,
+            backup_every=timedelta(hours=chosen.backup.every_hours),
+        ),
+        backups=Backups(
+            storage=storage,
+            url=storage_url(chosen),
+            directory=backup_directory(chosen),
+            every=timedelta(hours=chosen.backup.every_hours),
+            keep=chosen.backup.keep,
+            now=now,
         ),
         rules=Rules(
             tick=chosen.run.tick_seconds,
@@ -300,10 +369,13 @@ def _monitor(
     )
 
 
+def _agent(chosen: Settings) -> str:
+    return f"MedicalNewsMonitor/{__version__} ({chosen.fetch.contact or 'no contact given'})"
+
+
 def _fetcher(chosen: Settings) -> Fetcher:
-    contact = chosen.fetch.contact or "no contact given"
     return Fetcher(
-        user_agent=f"MedicalNewsMonitor/{__version__} ({contact})",
+        user_agent=_agent(chosen),
         allow=frozenset(chosen.fetch.allow),
         in_flight=chosen.fetch.in_flight,
         host_delay=chosen.fetch.host_delay,
@@ -343,15 +415,6 @@ def _patience(chosen: Settings) -> Patience:
     poll = chosen.poll
     return Patience(tries=poll.tries, first_wait=poll.first_wait, longest=poll.longest_wait)
 
-            backup_every=timedelta(hours=chosen.backup.every_hours),
-        ),
-        backups=Backups(
-            storage=storage,
-            url=storage_url(chosen),
-            directory=backup_directory(chosen),
-            every=timedelta(hours=chosen.backup.every_hours),
-            keep=chosen.backup.keep,
-            now=now,
 
 def _enrichment(
     chosen: Settings, storage: Storage, fetcher: Fetcher, sandbox: Sandbox, matcher: Matcher, now: Clock
@@ -359,6 +422,19 @@ def _enrichment(
     scholarly = chosen.scholarly
     if not scholarly.enrich:
         return None
+    again = timedelta(days=scholarly.again_days)
+    tracer = Tracer(
+        storage=storage,
+        fetcher=fetcher,
+        sandbox=sandbox,
+        now=now,
+        access=_access(chosen),
+        crossref_url=scholarly.crossref_url,
+        pubmed_url=scholarly.pubmed_url,
+        patience=_patience(chosen),
+        threshold=scholarly.trace_confidence,
+        fresh=max(again, timedelta(days=1)),
+    )
     return Enrichment(
         storage=storage,
         fetcher=fetcher,
@@ -375,12 +451,30 @@ def _enrichment(
         ),
         patience=_patience(chosen),
         fresh=timedelta(days=scholarly.fresh_days),
-        again=timedelta(days=scholarly.again_days),
+        again=again,
+        looks=scholarly.again_most,
+        tracer=tracer if scholarly.trace else None,
     )
 
 
-def _safety(chosen: Settings, storage: Storage, fetcher: Fetcher, sandbox: Sandbox, now: Clock) -> Safety:
-    wanted = chosen.retractions
+def _safety(
+    chosen: Settings, storage: Storage, fetcher: Fetcher, sandbox: Sandbox, enrichment: Enrichment | None, now: Clock
+) -> Safety:
+    wanted, scholarly = chosen.retractions, chosen.scholarly
+    watch = wanted.watch and scholarly.enrich
+    preprints = (
+        Preprints(
+            storage=storage,
+            enrichment=enrichment,
+            now=now,
+            base=scholarly.preprints_url,
+            months=scholarly.preprint_months,
+            every=timedelta(days=scholarly.preprint_days),
+            patience=_patience(chosen),
+        )
+        if enrichment and scholarly.preprint_months
+        else None
+    )
     return Safety(
         storage=storage,
         fetcher=fetcher,
@@ -388,12 +482,14 @@ def _safety(chosen: Settings, storage: Storage, fetcher: Fetcher, sandbox: Sandb
         now=now,
         directory=chosen.data_dir,
         access=_access(chosen),
-        crossref_url=chosen.scholarly.crossref_url if wanted.watch and chosen.scholarly.enrich else "",
+        crossref_url=scholarly.crossref_url if watch else "",
+        pubmed_url=scholarly.pubmed_url if watch else "",
         list_url=wanted.list_url,
         every=timedelta(days=wanted.every_days),
         list_every=timedelta(days=wanted.list_days),
         at_once=wanted.at_once,
         patience=_patience(chosen),
+        preprints=preprints,
     )
 
 

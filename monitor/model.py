@@ -79,6 +79,7 @@ class Source:
     gap: timedelta | None = None
     pace: timedelta | None = None
     last_new_at: datetime | None = None
+    first_success_at: datetime | None = None  # what it listed then is mostly older than it is news
     next_poll_at: datetime | None = None
     failures: int = 0
     last_success_at: datetime | None = None
@@ -96,6 +97,7 @@ class Entry:
 
     `summary` and `content` are plain text, never markup. `doi` only where the feed itself names it as the entry's own.
     `mesh` are MeSH headings, `publication_types` as PubMed names them, `trial_ids` as identity.trial_ids writes them.
+    `versions` are DOIs (normal_doi) of the same study elsewhere: the paper that a preprint became, a paper's preprint.
     """
 
     url: str
@@ -115,13 +117,15 @@ class Entry:
     publication_types: tuple[str, ...] = ()
     trial_ids: tuple[str, ...] = ()
     open_access_url: str = ""
+    versions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
     """A feed, read. `dropped` counts entries beyond the limit, `repaired` says that the bytes were not well formed.
 
-    `ttl` is the time the feed asks us to wait between polls, where it says so.
+    `ttl` is the time the feed asks us to wait between polls, where it says so. `corrections` are the notices that an
+    index's records tell of, about themselves and about others.
     """
 
     title: str
@@ -131,6 +135,7 @@ class Feed:
     ttl: timedelta | None = None
     dropped: int = 0
     repaired: str = ""
+    corrections: tuple[Correction, ...] = ()
 
 
 # --- articles -------------------------------------------------------------------------------------------------
@@ -148,7 +153,8 @@ class Article:
     `url` as given, `canonical_url` to show, `key` to compare (monitor.identity). `doi` in its printed form: of a news
     story it names the paper it reports. `body` is text without furniture, paragraphs separated by a blank line.
     `citation` is the page's own citation line, `copyright` its notice. What is said of the paper (`pmid`, `journal`,
-    `mesh`, `publication_types`, `trial_ids`, `open_access_url`) is of the one that `doi` names.
+    `mesh`, `publication_types`, `trial_ids`, `open_access_url`) is of the one that `doi` names. `versions` as in Entry.
+    `doi_evidence` says why, where the article names no DOI itself and an index was asked for the paper it means.
     """
 
     id: int = 0
@@ -174,6 +180,8 @@ class Article:
     publication_types: tuple[str, ...] = ()
     trial_ids: tuple[str, ...] = ()
     open_access_url: str = ""
+    versions: tuple[str, ...] = ()
+    doi_evidence: str = ""
     text_from: TextFrom = TextFrom.FEED
     source_id: int = 0
     source_slug: str = ""
@@ -242,6 +250,7 @@ class Paper:
     publication_types: tuple[str, ...] = ()
     trial_ids: tuple[str, ...] = ()
     open_access_url: str = ""
+    versions: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
 
 
@@ -533,6 +542,7 @@ class Found:
     source_weight: float = 1.0
     covered_by: tuple[str, ...] = ()  # the sources of all articles of its story, in order of arrival
     known: bool = False  # the reader was sent its story before
+    first_visit: bool = False  # its feed or page listed it already when we first came
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -553,6 +563,7 @@ class Coverage:
     articles_seen: int
     articles_matched: int
     merged: int = 0
+    old: int = 0  # matched this reader's topics, but were too old by their own date when they came
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -722,6 +733,22 @@ class User:
     active: bool = True
     has_password: bool = False
     created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Somebody whom an identity provider vouches for. `issuer` and `subject` name them for good, their address does not.
+
+    `role` is what the provider's groups give (None: it does not decide that); `role_when_new` what somebody becomes who
+    is no user yet (None: they do not come in).
+    """
+
+    issuer: str
+    subject: str
+    email: str
+    name: str = ""
+    role: Role | None = None
+    role_when_new: Role | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,9 +51,12 @@ class Articles(Pages):
         _put_matches(db, {number: first[key].matches for key, number in new.items()}, now, new=True)
         _put_pages(db, {number: first[key] for key, number in new.items()})
         stories.put_due(db, new.values())
-        papers.put_due(
-            db, [number for key, number in new.items() if values[key]["doi_key"] or values[key]["pmid"]], now
-        )
+        wanted = {
+            key
+            for key, saved in first.items()
+            if papers.to_look_up(saved.article, saved.matches if saved.page_due_at is None else ())
+        }
+        papers.put_due(db, [number for key, number in new.items() if key in wanted], now)
         return Counts(new=len(new), known=len(known))
 
     @reads
@@ -274,6 +277,7 @@ _BLANKS = (
     "publication_types",
     "trial_ids",
     "open_access_url",
+    "versions",
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -37,6 +38,7 @@ GRAVITY = (
     CorrectionKind.CORRECTION,
     CorrectionKind.REINSTATEMENT,
 )
+RXIV_PREFIXES = ("10.1101", "10.64898")  # of bioRxiv and medRxiv, whose interface tells what became of a preprint
 _GONE = (DeliveryState.FAILED.value, DeliveryState.CANCELLED.value)
 
 
@@ -112,28 +114,59 @@ class Corrections(Repository):
         return [(rows.to_subscriber(row), found[row.id]) for row in db.execute(readers.order_by(u.id))]
 
     @reads
-    def to_watch(self, db: sa.Connection, now: datetime, every: timedelta, limit: int) -> builtins.list[str]:
-        """DOIs of what was mailed that were not asked about within `every`: never asked first, then longest ago."""
-        w = t.watched.c
-        mailed = sa.select(_a.doi_key).join(t.ledger, _g.article_id == _a.id).where(_a.doi_key.is_not(None)).distinct()
-        dois = mailed.subquery()
-        query = (
-            sa.select(dois.c.doi_key)
-            .outerjoin(t.watched, w.doi == dois.c.doi_key)
-            .where(sa.or_(w.doi.is_(None), w.checked_at <= now - every))
-            .order_by(w.checked_at.is_not(None), w.checked_at, dois.c.doi_key)
-            .limit(limit)
-        )
-        return [str(doi) for doi in db.scalars(query)]
+    def to_watch(
+        self, db: sa.Connection, place: str, now: datetime, every: timedelta, limit: int
+    ) -> builtins.list[str]:
+        """DOIs (for "pubmed" PMIDs) of what was mailed, or stands in a story that was, that `place` was not asked about
+        within `every`: never asked first, then longest ago.
+        """
+        name = _a.pmid if place == "pubmed" else _a.doi_key
+        return _to_watch(db, place, name, _in_mailed_story(), now - every, limit)
+
+    @reads
+    def preprints_to_watch(
+        self, db: sa.Connection, now: datetime, *, mailed_after: datetime, every: timedelta, limit: int
+    ) -> builtins.list[str]:
+        """DOIs of preprints mailed after then whose paper is not known yet, and was not asked for within `every`."""
+        likely = sa.or_(*(_a.doi_key.like(f"{prefix}/%") for prefix in RXIV_PREFIXES))
+        wanted = sa.and_(likely, _a.versions == "[]", _in_mailed_story(mailed_after))
+        return _to_watch(db, "preprints", _a.doi_key, wanted, now - every, limit)
 
     @writes
-    def watched(self, db: sa.Connection, dois: Sequence[str], now: datetime) -> None:
+    def watched(self, db: sa.Connection, place: str, names: Sequence[str], now: datetime) -> None:
         """They were asked about."""
-        values = [{"doi": doi, "checked_at": now} for doi in sorted(set(dois))]
+        values = [{"place": place, "name": name, "checked_at": now} for name in sorted(set(names))]
         if values:
             insert = insert_into(db, t.watched)
             new = {"checked_at": insert.excluded.checked_at}
-            db.execute(insert.on_conflict_do_update(index_elements=["doi"], set_=new), values)
+            db.execute(insert.on_conflict_do_update(index_elements=["place", "name"], set_=new), values)
+
+
+def _in_mailed_story(after: datetime | None = None) -> sa.ColumnElement[bool]:
+    mailed = sa.select(_g.story_id)
+    if after is not None:
+        mailed = mailed.join(t.delivery, _d.id == _g.delivery_id).where(_d.queued_at >= after)
+    return sa.exists().where(_m.article_id == _a.id, _m.story_id.in_(mailed))
+
+
+def _to_watch(
+    db: sa.Connection,
+    place: str,
+    name: sa.ColumnElement[Any],
+    wanted: sa.ColumnElement[bool],
+    before: datetime,
+    limit: int,
+) -> list[str]:
+    w = t.watched.c
+    named = sa.select(name.label("name")).where(name.is_not(None), name != "", wanted).distinct().subquery()
+    query = (
+        sa.select(named.c.name)
+        .outerjoin(t.watched, sa.and_(w.place == place, w.name == named.c.name))
+        .where(sa.or_(w.name.is_(None), w.checked_at <= before))
+        .order_by(w.checked_at.is_not(None), w.checked_at, named.c.name)
+        .limit(limit)
+    )
+    return [str(one) for one in db.scalars(query)]
 
 
 def put(db: sa.Connection, corrections: Iterable[Correction], now: datetime) -> int:

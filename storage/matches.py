@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.errors import StorageError
-from monitor.model import Found, Match, Topic
+from monitor.model import Found, Match, SourceKind, Topic
 from storage import rows
 from storage import tables as t
 from storage.engine import Repository, changed, chunks, insert_into, insert_many, reads, writes
@@ -20,6 +20,7 @@ from storage.values import Rematch
 _m = t.match.c
 _a = t.article.c
 _r = t.rematch.c
+_LISTS = {SourceKind.FEED.value, SourceKind.PAGE.value}  # that show what they have; an index is asked from a day on
 _WEEK = timedelta(days=7)
 
 
@@ -186,7 +187,14 @@ def found(db: sa.Connection, matches: Sequence[Match]) -> list[Found]:
         by_article.setdefault(match.article_id, []).append(match)
     articles: dict[int, Found] = {}
     s = t.source.c
-    columns = [*t.article.c, s.slug.label("source_slug"), s.name.label("source_name"), s.weight.label("source_weight")]
+    columns = [
+        *t.article.c,
+        s.slug.label("source_slug"),
+        s.name.label("source_name"),
+        s.weight.label("source_weight"),
+        s.kind.label("source_kind"),
+        s.first_success_at,
+    ]
     for some in chunks(list(by_article)):
         joined = t.article.outerjoin(t.source, s.id == _a.source_id)
         for row in db.execute(sa.select(*columns).select_from(joined).where(_a.id.in_(some))):
@@ -195,6 +203,8 @@ def found(db: sa.Connection, matches: Sequence[Match]) -> list[Found]:
                 matches=tuple(by_article[row.id]),
                 source_name=row.source_name or "",
                 source_weight=row.source_weight or 1.0,
+                first_visit=row.source_kind in _LISTS
+                and (row.first_success_at is None or row.stored_at <= row.first_success_at),
             )
     return [articles[number] for number in by_article if number in articles]
 

@@ -64,8 +64,8 @@ class Pages(Repository):
             return False
         number = task.article.id
         before = db.execute(t.article.select().where(_a.id == number)).one()
-        put_text(db, before, _from_page(article))
-        if (article.doi or article.pmid) and not (before.doi_key or before.pmid):
+        put_text(db, before, _from_page(article) | ({"doi_evidence": ""} if article.doi else {}))
+        if not (before.doi_key or before.pmid) and papers.to_look_up(article, matches):
             papers.put_due(db, [number], now)
         mine = [replace(match, article_id=number) for match in matches]
         topic_matches.replace(db, _m.article_id == number, mine, now=now, old_news=False)
@@ -75,7 +75,14 @@ class Pages(Repository):
     def page_failed(self, db: sa.Connection, task: PageTask, error: str, next_try_at: datetime | None) -> bool:
         """Record why, and try again then, or (None) never. False if the claim was lost."""
         values = {"last_error": error, "due_at": next_try_at, "lease_until": None}
-        return changed(db.execute(t.page.update().where(_held(task)).values(values)))
+        if not changed(db.execute(t.page.update().where(_held(task)).values(values))):
+            return False
+        article = task.article
+        if next_try_at is None and article.stored_at and not (article.doi or article.pmid):  # its teaser has to do
+            matched = [rows.to_match(row) for row in db.execute(t.match.select().where(_m.article_id == article.id))]
+            if papers.to_look_up(article, matched):
+                papers.put_due(db, [article.id], article.stored_at)
+        return True
 
 
 def _held(task: PageTask) -> sa.ColumnElement[bool]:

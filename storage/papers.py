@@ -6,12 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, cast
 
 import sqlalchemy as sa
 
 from monitor.identity import normal_doi
-from monitor.model import Article, Match, Paper
+from monitor.model import Article, Entry, Match, Paper
+from monitor.story.trace import questions
 from storage import matches as topic_matches
 from storage import rows, search, stories
 from storage import tables as t
@@ -44,7 +46,12 @@ class Papers(Repository):
         }
         claimed = {row.article_id: row for row in db.execute(t.enrichment.select().where(_n.article_id.in_(ids)))}
         return [
-            EnrichTask(article=articles[number], attempts=claimed[number].attempts, epoch=claimed[number].epoch)
+            EnrichTask(
+                article=articles[number],
+                attempts=claimed[number].attempts,
+                epoch=claimed[number].epoch,
+                looks=claimed[number].looks,
+            )
             for number in ids
         ]
 
@@ -66,18 +73,26 @@ class Papers(Repository):
     ) -> bool:
         """Fill the article's blanks from `article`; False, and nothing changed, if the claim was lost.
 
-        Only what is still blank is filled: a page that was read meanwhile keeps what it said. `matches` are of the
-        text with its blanks filled, and are stored where that text is the one given. `again_at`: look once more then.
+        Only what is still blank is filled: a page that was read meanwhile keeps what it said; MeSH terms, types, trial
+        numbers and versions grow. `matches` are of the text with its blanks filled, and are stored where that text is
+        the one given. `again_at`: look once more then.
         """
-        later = t.enrichment.update().where(_held(task)).values(due_at=again_at, lease_until=None, last_error="")
+        step = {"due_at": again_at, "attempts": 0, "looks": _n.looks + 1, "lease_until": None, "last_error": ""}
+        later = t.enrichment.update().where(_held(task)).values(step)
         done = t.enrichment.delete().where(_held(task))
         if not changed(db.execute(done if again_at is None else later)):
             return False
         before = db.execute(t.article.select().where(_a.id == task.article.id)).one()
         values = rows.of_article(article)
+        known = before._mapping
+        filled = _FOUND if not (before.doi or before.pmid) else ()
         blank = {
-            name: values[name] for name in _FILLED if _is_blank(before._mapping[name]) and not _is_blank(values[name])
+            name: values[name] for name in (*_FILLED, *filled) if _is_blank(known[name]) and not _is_blank(values[name])
         }
+        for name in _GROWING:
+            together = (*rows.unpacked(known[name]), *getattr(article, name))
+            if (grown := rows.packed(dict.fromkeys(together))) != known[name]:
+                blank[name] = grown
         if not blank:
             return True
         old = [(before.id, before.title, before.body or before.summary)]
@@ -92,6 +107,37 @@ class Papers(Repository):
             mine = [replace(match, article_id=before.id) for match in matches]
             topic_matches.replace(db, _m.article_id == before.id, mine, now=now, old_news=False)
         return True
+
+    @reads
+    def itself(self, db: sa.Connection, doi: str) -> Article | None:
+        """The article that is this paper or preprint itself, not one about it."""
+        joined = t.article.outerjoin(t.source, t.source.c.id == _a.source_id)
+        query = sa.select(*t.article.c, t.source.c.slug.label("source_slug")).select_from(joined)
+        row = db.execute(query.where(_a.key == f"doi:{normal_doi(doi)}")).first()
+        return None if row is None else rows.to_article(cast(rows.Row, row))
+
+    @reads
+    def awaiting(self, db: sa.Connection, before: datetime, limit: int) -> list[str]:
+        """PMIDs of papers without MeSH terms, due for another look before then: one question may ask for all."""
+        due = sa.and_(_n.looks > 0, _n.due_at <= before, _a.pmid != "", _a.mesh == "[]")
+        query = sa.select(_a.pmid).join(t.enrichment, _n.article_id == _a.id).where(due).distinct()
+        return list(db.scalars(query.order_by(_a.pmid).limit(limit)))
+
+    @writes
+    def same_study(self, db: sa.Connection, one: str, other: str) -> int:
+        """Two DOIs are a preprint and its paper: every article with either names the other from now on, and its story
+        is told anew; how many articles learned something.
+        """
+        told = []
+        for doi, version in ((normal_doi(one), normal_doi(other)), (normal_doi(other), normal_doi(one))):
+            for row in db.execute(sa.select(_a.id, _a.versions).where(_a.doi_key == doi)).all():
+                known = rows.unpacked(row.versions)
+                if version not in known:
+                    both = {"versions": rows.packed((*known, version))}
+                    db.execute(t.article.update().where(_a.id == row.id).values(both))
+                    told.append(row.id)
+        stories.put_due(db, told)
+        return len(told)
 
     @writes
     def failed(self, db: sa.Connection, task: EnrichTask, error: str, next_try_at: datetime | None) -> bool:
@@ -112,9 +158,17 @@ class Papers(Repository):
     def remember(self, db: sa.Connection, paper: Paper, now: datetime) -> None:
         """Under its DOI and its PMID; what was known before is replaced."""
         for key in _keys(paper.doi, paper.pmid):
-            value = {"data": _of_paper(paper), "fetched_at": now}
-            new = insert_into(db, t.paper).values({"key": key, **value})
-            db.execute(new.on_conflict_do_update(index_elements=["key"], set_=value))
+            _put(db, key, _of_paper(paper), now)
+
+    @reads
+    def searched(self, db: sa.Connection, question: str, fresh_after: datetime) -> list[Entry] | None:
+        """What an index answered to this question after then; None: it was not asked."""
+        row = db.execute(t.paper.select().where(_p.key == _search_key(question), _p.fetched_at > fresh_after)).first()
+        return None if row is None else [rows.to_entry(entry) for entry in json.loads(row.data)]
+
+    @writes
+    def remember_search(self, db: sa.Connection, question: str, found: Sequence[Entry], now: datetime) -> None:
+        _put(db, _search_key(question), json.dumps([rows.of_entry(entry) for entry in found]), now)
 
     @reads
     def waiting(self, db: sa.Connection) -> int:
@@ -127,6 +181,11 @@ class Papers(Repository):
         return db.execute(t.paper.delete().where(_p.fetched_at < before)).rowcount
 
 
+def to_look_up(article: Article, matches: Sequence[Match]) -> bool:
+    """Is there a paper to look up: one that it names, or, where a topic wants it, one that it seems to mean?"""
+    return bool(article.doi or article.pmid or (matches and questions(article)))
+
+
 def put_due(db: sa.Connection, article_ids: Sequence[int], now: datetime) -> None:
     """In the transaction that stores these articles: their papers are to be looked up."""
     values = [
@@ -134,6 +193,16 @@ def put_due(db: sa.Connection, article_ids: Sequence[int], now: datetime) -> Non
         for number in sorted(article_ids)
     ]
     insert_many(db, t.enrichment, values)
+
+
+def _put(db: sa.Connection, key: str, data: str, now: datetime) -> None:
+    value = {"data": data, "fetched_at": now}
+    new = insert_into(db, t.paper).values({"key": key, **value})
+    db.execute(new.on_conflict_do_update(index_elements=["key"], set_=value))
+
+
+def _search_key(question: str) -> str:
+    return f"search:{sha256(question.encode('utf-8', 'replace')).hexdigest()}"
 
 
 _FILLED = (
@@ -145,11 +214,10 @@ _FILLED = (
     "pmid",
     "journal",
     "summary",
-    "mesh",
-    "publication_types",
-    "trial_ids",
     "open_access_url",
 )
+_GROWING = ("mesh", "publication_types", "trial_ids", "versions")  # an index says more of a paper as time goes by
+_FOUND = ("doi_evidence",)
 
 
 def _is_blank(value: object) -> bool:
@@ -165,7 +233,7 @@ def _keys(doi: str, pmid: str) -> list[str]:
     return [*([f"doi:{normal}"] if normal else []), *([f"pmid:{pmid}"] if pmid else [])]
 
 
-_TUPLES = ("authors", "mesh", "publication_types", "trial_ids", "asked")
+_TUPLES = ("authors", "mesh", "publication_types", "trial_ids", "versions", "asked")
 
 
 def _of_paper(paper: Paper) -> str:
@@ -182,5 +250,5 @@ def _to_paper(text: str) -> Paper:
     values: dict[str, Any] = json.loads(text)
     values["published"] = datetime.fromisoformat(values["published"]) if values["published"] else None
     for name in _TUPLES:
-        values[name] = tuple(values[name])
+        values[name] = tuple(values.get(name, ()))  # kept by a program that did not know it yet
     return Paper(**values)

@@ -75,6 +75,7 @@ def to_source(row: Row) -> Source:
         gap=_span(row.gap_seconds),
         pace=_span(row.pace_seconds),
         last_new_at=row.last_new_at,
+        first_success_at=row.first_success_at,
         validators=Validators(etag=row.etag, last_modified=row.last_modified, body_hash=row.body_hash),
         next_poll_at=row.next_poll_at,
         failures=row.failures,
@@ -145,6 +146,8 @@ def to_article(row: Row) -> Article:
         publication_types=unpacked(row.publication_types),
         trial_ids=unpacked(row.trial_ids),
         open_access_url=row.open_access_url,
+        versions=unpacked(row.versions),
+        doi_evidence=row.doi_evidence,
         text_from=TextFrom(row.text_from),
         source_id=row.source_id or 0,
         source_slug=row.source_slug or "",
@@ -180,11 +183,13 @@ def of_article(article: Article) -> Values:
         "publication_types": packed(article.publication_types),
         "trial_ids": packed(article.trial_ids),
         "open_access_url": clean(article.open_access_url),
+        "versions": packed(article.versions),
+        "doi_evidence": clean(article.doi_evidence),
     }
 
 
 _ENTRY_TIMES = ("published", "updated")
-_ENTRY_TUPLES = ("authors", "categories", "mesh", "publication_types", "trial_ids")
+_ENTRY_TUPLES = ("authors", "categories", "mesh", "publication_types", "trial_ids", "versions")
 
 
 def to_entry(text: str) -> Entry:
@@ -216,6 +221,7 @@ def of_entry(entry: Entry) -> str:
         "publication_types": [clean(name) for name in entry.publication_types],
         "trial_ids": [clean(name) for name in entry.trial_ids],
         "open_access_url": clean(entry.open_access_url),
+        "versions": [clean(doi) for doi in entry.versions],
     }
     return _encode({name: value for name, value in values.items() if value or name in ("url", "title")})
 

@@ -147,6 +147,7 @@ class Sources(Repository):
         went_well = poll.outcome in _SUCCESS
         if went_well:
             values |= {"failures": 0, "last_success_at": poll.at, "last_error": ""}
+            values["first_success_at"] = source.first_success_at or poll.at
         else:
             values["last_error"] = poll.detail or poll.outcome
         if validators is not None:

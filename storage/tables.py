@@ -63,6 +63,7 @@ class SourceRow(SQLModel, table=True):
     gap_seconds: int | None
     pace_seconds: int | None
     last_new_at: datetime | None
+    first_success_at: datetime | None
 
 
 class PollRow(SQLModel, table=True):
@@ -114,6 +115,8 @@ class ArticleRow(SQLModel, table=True):
     publication_types: str = _later("[]")
     trial_ids: str = _later("[]")
     open_access_url: str = _later("")
+    versions: str = _later("[]")
+    doi_evidence: str = _later("")
 
 
 class EntryRow(SQLModel, table=True):
@@ -166,10 +169,11 @@ class EnrichmentRow(SQLModel, table=True):
 
     article_id: int = Field(primary_key=True, foreign_key="article.id", ondelete="CASCADE")
     due_at: datetime | None
-    attempts: int
+    attempts: int  # since the last look that went well
     epoch: int
     lease_until: datetime | None
     last_error: str
+    looks: int = Field(sa_column_kwargs={"server_default": "0"})  # that went well
 
 
 class PaperRow(SQLModel, table=True):
@@ -510,11 +514,12 @@ class SafetyItemRow(SQLModel, table=True):
 
 
 class WatchedRow(SQLModel, table=True):
-    """When an index was last asked for notices about a paper that was mailed."""
+    """When a place (crossref, pubmed, preprints) was last asked about a paper that was mailed, by its DOI or PMID."""
 
     __tablename__ = "watched"
 
-    doi: str = Field(primary_key=True)
+    place: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
     checked_at: datetime = Field(index=True)
 
 
@@ -532,6 +537,17 @@ class UserRow(SQLModel, table=True):
     active: bool
     password_hash: str  # empty: none yet, a link sets it
     created_at: datetime
+
+
+class IdentityRow(SQLModel, table=True):
+    """Under which name an identity provider knows a user; their address may change there."""
+
+    __tablename__ = "user_identity"
+
+    issuer: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True)
+    user_id: int = Field(foreign_key="user_account.id", ondelete="CASCADE", index=True)
+    linked_at: datetime
 
 
 class SessionRow(SQLModel, table=True):
@@ -662,6 +678,7 @@ told = _table(ToldRow)
 safety_item = _table(SafetyItemRow)
 watched = _table(WatchedRow)
 user = _table(UserRow)
+identity = _table(IdentityRow)
 session = _table(SessionRow)
 setup_link = _table(SetupLinkRow)
 api_token = _table(ApiTokenRow)

@@ -47,11 +47,14 @@ class PageTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrichTask:
-    """A claimed article whose paper is to be looked up. `attempts` counts this one; `epoch` fences as in PageTask."""
+    """A claimed article whose paper is to be looked up. `attempts` counts this one, `looks` those before it that went
+    well; `epoch` fences as in PageTask.
+    """
 
     article: Article
     attempts: int
     epoch: int
+    looks: int = 0
 
     @property
     def id(self) -> int:

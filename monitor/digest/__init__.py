@@ -5,6 +5,7 @@ from monitor.digest.compose import compose
 from monitor.digest.feeds import atom_feed
 from monitor.digest.letterhead import Letterhead
 from monitor.digest.links import Claim, Links, Purpose
+from monitor.digest.news import News
 from monitor.digest.rank import TopicFeedback, learn
 from monitor.digest.render import listed, render
 
@@ -12,6 +13,7 @@ __all__ = [
     "Claim",
     "Letterhead",
     "Links",
+    "News",
     "Purpose",
     "TopicFeedback",
     "atom_feed",

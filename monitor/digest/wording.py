@@ -108,7 +108,8 @@ def coverage_line(coverage: Coverage, now: datetime) -> str:
     if coverage.unchecked:
         parts.append("not checked: " + listed([_unchecked(one, now) for one in coverage.unchecked], MAX_UNCHECKED))
     seen = f"{count(coverage.articles_seen, 'article')} seen, {coverage.articles_matched:,} matched"
-    parts.append(seen + (f", {coverage.merged:,} merged" if coverage.merged else ""))
+    seen += f", {coverage.merged:,} merged" if coverage.merged else ""
+    parts.append(seen + (f", {coverage.old:,} too old to be news" if coverage.old else ""))
     return "; ".join(parts) + "."
 
 

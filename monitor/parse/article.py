@@ -19,6 +19,7 @@ from monitor.parse.plain import MAX_TEXT, clean, plain_paragraphs
 from monitor.parse.publishers import extract_by_adapter
 from monitor.parse.wrong import blocking_page
 
+_WHOLE = 2  # times as long: the other text was only the beginning
 _CUT = ("…", "...", "[…]", "[...]")
 
 
@@ -30,12 +31,12 @@ def parse_article(body: bytes, *, url: str, content_type: str = "", entry: Entry
     """
     page = read_page(body, url=url, content_type=content_type)
     found = extract_by_adapter(page)
-    text = found.body or page_text(page)
+    meta = read_metadata(page)
+    text = found.body or _page_text(page, meta)
     if blocked := _blocked(page, text):
         raise ParseError(url, blocked)
-    meta = read_metadata(page)
     entry = entry or Entry(url=url, title="")
-    text, text_from = _best_text(text or plain_paragraphs(meta.full_text), entry)
+    text, text_from = _best_text(text, entry)
     if not text:
         raise ParseError(url, "no text on the page, and none in its feed")
     return _merged(page, found, meta, entry, text, text_from)
@@ -71,6 +72,7 @@ def article_from_entry(entry: Entry, *, feed: Feed | None = None, source: Source
         publication_types=entry.publication_types,
         trial_ids=entry.trial_ids,
         open_access_url=entry.open_access_url,
+        versions=entry.versions,
         text_from=TextFrom.FEED,
         source_id=source.id if source else 0,
         source_slug=source.slug if source else "",
@@ -106,8 +108,15 @@ def _merged(page: Page, found: Extract, meta: Metadata, entry: Entry, text: str,
         publication_types=entry.publication_types,
         trial_ids=entry.trial_ids,
         open_access_url=entry.open_access_url,
+        versions=entry.versions,
         text_from=text_from,
     )
+
+
+def _page_text(page: Page, meta: Metadata) -> str:
+    """The text that readers see, or the one in the JSON-LD where that is the whole and the page only its beginning."""
+    visible, whole = page_text(page), plain_paragraphs(meta.full_text)
+    return whole if len(whole) > _WHOLE * len(visible) else visible
 
 
 def _best_text(text: str, entry: Entry) -> tuple[str, TextFrom]:
@@ -115,7 +124,7 @@ def _best_text(text: str, entry: Entry) -> tuple[str, TextFrom]:
     from_feed = _feed_text(entry)
     if len(text) < SHORT and len(from_feed) > len(text):
         return from_feed, TextFrom.FEED
-    if len(entry.content) > 2 * len(text):
+    if len(entry.content) > _WHOLE * len(text):
         return from_feed, TextFrom.FEED
     return text[:MAX_TEXT], TextFrom.PAGE
 

@@ -7,7 +7,6 @@ again; an answer that stays unreadable is thrown into it as a ParseError, to be 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -16,13 +15,11 @@ from urllib.parse import urlencode
 
 from monitor.errors import ParseError
 from monitor.model import Feed, Source
-from monitor.parse.charset import decode
-from monitor.parse.plain import clean
-from monitor.parse.wrong import why_no_feed
 
 JSON = "application/json"
 XML = "application/xml, text/xml;q=0.9"
 PUBMED_PER_SECOND = (3.0, 10.0)  # without and with a key
+MOST_PAGES = 1_000  # of one visit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +57,19 @@ class Harvested:
 
 
 Harvest = Generator[Request | Feed, Any, Harvested]
+Step = Generator[Request | Feed, Any, None]  # a part of one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of a list. `records` counts what it held, read or not; `found` (0: not said) what the whole list holds.
+    `following` is the place of the next page, empty on the last one.
+    """
+
+    feed: Feed
+    records: int
+    found: int = 0
+    following: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +106,23 @@ def start_of(source: Source, access: Access, now: datetime, overlap: timedelta) 
     return first if source.since is None else source.since - overlap
 
 
+def paged(source: Source, access: Access, start: datetime, ask: Callable[[str, int], Request], first: str = "") -> Step:
+    """A list page by page: `ask(place, seen)` makes the request of the page at a place, after `seen` records.
+
+    Raises ParseError, before anything is taken, for a list that is longer than an admin can have meant.
+    """
+    place, seen = first, 0
+    for _ in range(MOST_PAGES):
+        page: Page = yield ask(place, seen)
+        check_breadth(source, page.found, access, start)
+        seen += page.records
+        if page.feed.entries or page.feed.corrections:
+            yield page.feed
+        if not (page.records and page.following) or 0 < page.found <= seen:
+            return
+        place = page.following
+
+
 def needed(source: Source, name: str) -> str:
     """An option that the source cannot do without. Raises ParseError."""
     value = source.option(name).strip()
@@ -125,58 +152,6 @@ def address(base: str, path: str, parameters: Iterable[tuple[str, str]] = ()) ->
     query = urlencode([(name, value) for name, value in parameters if value])
     place = f"{base.rstrip('/')}/{path}" if path else base
     return f"{place}{'&' if '?' in place else '?'}{query}" if query else place
-
-
-def read_json(body: bytes, *, url: str) -> dict[str, Any]:
-    """The object that an API answered. Raises ParseError."""
-    text = decode(body).strip("\ufeff \t\r\n\x00")
-    if text[:1] == "<":
-        raise ParseError(url, why_no_feed(text).replace("a feed was", "JSON was"))
-    try:
-        document = json.loads(text, strict=False)
-    except RecursionError as error:
-        raise ParseError(url, "JSON nested too deeply") from error
-    except ValueError as error:
-        said = f": {clean(text[:120])}" if text and text[0] not in "{[" else ""
-        raise ParseError(url, f"broken JSON, or cut off in the middle{said}") from error
-    if not isinstance(document, dict):
-        raise ParseError(url, "JSON, but not the object that was expected")
-    return document
-
-
-def dig(value: Any, *path: str | int) -> Any:
-    """What stands at a path into nested JSON; None where something on the way is missing or of another kind."""
-    for step in path:
-        if isinstance(step, int):
-            value = value[step] if isinstance(value, list) and -len(value) <= step < len(value) else None
-        else:
-            value = value.get(step) if isinstance(value, dict) else None
-    return value
-
-
-def text_at(value: Any, *path: str | int) -> str:
-    """The text (or number) there; empty for anything else."""
-    found = dig(value, *path)
-    if isinstance(found, str):
-        return found
-    return str(found) if isinstance(found, int | float) and not isinstance(found, bool) else ""
-
-
-def list_at(value: Any, *path: str | int) -> list[Any]:
-    """The list there; empty for anything else."""
-    found = dig(value, *path)
-    return found if isinstance(found, list) else []
-
-
-def number_at(value: Any, *path: str | int) -> int:
-    """The number there, which may be written as a string; 0 for anything else."""
-    text = text_at(value, *path).strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else 0
-
-
-def each(values: Iterable[str], most: int = 200) -> tuple[str, ...]:
-    """Clean texts, each once, in their order."""
-    return tuple(dict.fromkeys(line[:300] for value in values if (line := clean(value))))[:most]
 
 
 def midnight(day: date) -> datetime:

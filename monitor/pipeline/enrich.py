@@ -21,13 +21,16 @@ from monitor.parse.asking import Access, Request
 from monitor.parse.scholarly import crossref, open_access, pubmed
 from monitor.pipeline.harvest import Driver, Patience
 from monitor.pipeline.lane import kept
+from monitor.pipeline.trace import Tracer
 from monitor.sandbox import Sandbox
+from monitor.story.trace import NO_STUDY, questions
 from storage import EnrichTask, Storage
 
 log = logging.getLogger(__name__)
 
 UNKNOWN = {404, 410, 422}  # the index answers: it does not know this paper
-MOST_LOOKS = 3  # at a paper that PubMed had not indexed yet
+DAY = timedelta(days=1)
+TRACES = 2  # further looks for a paper that was not found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +46,8 @@ class Places:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrichment:
     """`fresh`: so long an index's word is not asked for again. `again`: then a paper without MeSH terms is looked up
-    once more, and after twice as long a last time, for PubMed has and indexes papers days after they came out.
+    once more, and after twice as long again, `looks` times in all, for PubMed has and indexes papers days to months
+    after they came out. `tracer` finds the papers of news without a DOI.
     """
 
     storage: Storage
@@ -57,6 +61,8 @@ class Enrichment:
     patience: Patience = field(default_factory=Patience)
     fresh: timedelta = timedelta(days=30)
     again: timedelta = timedelta(days=5)
+    looks: int = 5
+    tracer: Tracer | None = None
 
     async def claim(self, limit: int) -> list[EnrichTask]:
         return await self.storage.papers.claim_due(self.now(), limit, self.lease)
@@ -69,16 +75,30 @@ class Enrichment:
         """Look one article's paper up. Raises nothing; failures are recorded and tried again for half a day."""
         async with kept(lambda: self.storage.papers.renew(task, self.now() + self.lease), self.lease):
             try:
-                paper = await self.look_up(task.article, again=task.attempts > 1)
+                article, paper = await self._found(task)
             except Exception as error:  # the boundary: the article stays as it is
                 await self._failed(task, error)
                 return
-        article = completed(task.article, paper)
         matches = self._matches(task.article, article)
         now = self.now()
-        again_at = now + self.again * task.attempts if self._worth_another_look(task, article) else None
+        again_at = now + self.again * 2**task.looks if self._worth_another_look(task, article) else None
         if await self.storage.papers.enriched(task, article, matches, now, again_at=again_at):
             log.info("enriched article=%d asked=%s found=%s", task.article.id, "+".join(paper.asked), paper.found)
+
+    async def _found(self, task: EnrichTask) -> tuple[Article, Paper]:
+        """The article with what is known of its paper, which may have to be found first."""
+        article = task.article
+        if not (article.doi or article.pmid):
+            traced = await self.tracer.find(article) if self.tracer else None
+            if traced is None:
+                return article, Paper(found=False)
+            article = replace(article, doi=traced.paper.doi, doi_evidence=traced.evidence)
+            paper = await self.look_up(article)
+            if NO_STUDY & {*paper.publication_types}:  # PubMed knows it for an editorial of that title
+                return task.article, Paper(found=False)
+            return completed(article, paper), paper
+        paper = await self.look_up(article, again=task.looks > 0)
+        return completed(article, paper), paper
 
     async def look_up(self, article: Article, *, again: bool = False) -> Paper:
         """What the indexes know of the paper that an article names; each answer is kept at once. `again`: ask PubMed
@@ -88,9 +108,12 @@ class Enrichment:
         """
         known = await self.storage.papers.known(article.doi, article.pmid, self.now() - self.fresh)
         paper = known or Paper(doi=normal_doi(article.doi), pmid=article.pmid, found=False)
-        paper = replace(paper, asked=tuple(dict.fromkeys((*paper.asked, *said_already(article)))))
-        if again and not (paper.mesh or article.mesh or _is_open_preprint(article)):
-            paper = replace(paper, asked=tuple(name for name in paper.asked if name != "pubmed"))
+        if again:  # the others have said what they know
+            paper = replace(paper, asked=tuple(dict.fromkeys((*paper.asked, "crossref", "unpaywall", "openalex"))))
+            if await self._is_due_at_pubmed(article, paper):
+                paper = replace(paper, asked=tuple(name for name in paper.asked if name != "pubmed"))
+        else:
+            paper = replace(paper, asked=tuple(dict.fromkeys((*paper.asked, *said_already(article)))))
         trouble: FetchError | ParseError | None = None
         for name, ask in self._indexes(paper):
             if name in paper.asked:
@@ -106,6 +129,12 @@ class Enrichment:
         if trouble is not None:
             raise trouble
         return paper
+
+    async def _is_due_at_pubmed(self, article: Article, paper: Paper) -> bool:
+        """Not what another's look has asked for within the day."""
+        if paper.mesh or article.mesh or _is_open_preprint(article):
+            return False
+        return not await self.storage.papers.known(article.doi, article.pmid, self.now() - DAY)
 
     def _indexes(self, paper: Paper) -> list[tuple[str, Callable[[Paper], Awaitable[Paper | None]]]]:
         places, access = self.places, self.access
@@ -126,16 +155,34 @@ class Enrichment:
             pmids = list(search.ids) if isinstance(search, pubmed.Search) and found else []
         if not pmids:
             return None
-        feed = await self._ask(pubmed.record_request(pmids, self.access, base))
-        for entry in feed.entries if isinstance(feed, Feed) else ():
+        others = await self.storage.papers.awaiting(self.now() + DAY, pubmed.AT_ONCE - len(pmids))
+        feed = await self._ask(pubmed.record_request([*pmids, *others], self.access, base))
+        if not isinstance(feed, Feed):
+            return None
+        if feed.corrections:
+            await self.storage.corrections.add(feed.corrections, self.now())
+        for entry in feed.entries:
+            if entry.pmid in others and entry.pmid not in pmids:
+                await self._remember(entry)
+        ours = (one for one in feed.entries if one.pmid in pmids)
+        for entry in ours:
             if paper.doi in ("", normal_doi(entry.doi)) or entry.pmid == paper.pmid:
                 return _merged(paper, entry)
         return None
 
+    async def _remember(self, entry: Entry) -> None:
+        """What PubMed says of a paper whose turn has not come yet: then it need not be asked."""
+        known = await self.storage.papers.known(entry.doi, entry.pmid, self.now() - self.fresh)
+        paper = _merged(known or Paper(doi=normal_doi(entry.doi), pmid=entry.pmid), entry)
+        asked = tuple(dict.fromkeys((*paper.asked, "pubmed")))
+        await self.storage.papers.remember(replace(paper, found=True, asked=asked), self.now())
+
     async def _crossref(self, paper: Paper) -> Paper | None:
         entry = await self._ask(crossref.work_request(paper.doi, self.access, self.places.crossref))
-        ours = isinstance(entry, Entry) and normal_doi(entry.doi) == paper.doi
-        return _merged(paper, entry) if isinstance(entry, Entry) and ours else None
+        if not isinstance(entry, Entry) or normal_doi(entry.doi) != paper.doi:
+            return None
+        types = paper.publication_types or entry.publication_types  # PubMed's say more
+        return replace(_merged(paper, entry), publication_types=types)
 
     async def _unpaywall(self, paper: Paper) -> Paper | None:
         request = open_access.unpaywall_request(paper.doi, self.access, self.places.unpaywall)
@@ -165,8 +212,11 @@ class Enrichment:
         return None if same else self.matcher.match(article)
 
     def _worth_another_look(self, task: EnrichTask, article: Article) -> bool:
-        wanted = not (article.mesh or _is_open_preprint(article))
-        return bool(self.again) and wanted and task.attempts < MOST_LOOKS
+        if not (article.doi or article.pmid):  # its paper may be registered days after the news
+            wanted, most = self.tracer is not None and bool(questions(article)), TRACES
+        else:
+            wanted, most = not (article.mesh or _is_open_preprint(article)), self.looks
+        return bool(self.again) and wanted and task.looks < most
 
     async def _failed(self, task: EnrichTask, error: Exception) -> None:
         if not isinstance(error, MonitorError):
@@ -187,9 +237,10 @@ def completed(article: Article, paper: Paper) -> Article:
         article,
         pmid=article.pmid or paper.pmid,
         journal=article.journal or paper.journal,
-        mesh=article.mesh or paper.mesh,
-        publication_types=article.publication_types or paper.publication_types,
+        mesh=_together(article.mesh, paper.mesh),
+        publication_types=_together(article.publication_types, paper.publication_types),
         trial_ids=numbers[:50],
+        versions=_together(article.versions, tuple(doi for doi in paper.versions if doi != normal_doi(article.doi))),
         open_access_url=article.open_access_url or paper.open_access_url,
     )
     if not is_the_paper(article):
@@ -201,6 +252,10 @@ def completed(article: Article, paper: Paper) -> Article:
         published=article.published or paper.published,
         summary=article.summary or paper.abstract,
     )
+
+
+def _together(some: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*some, *more)))
 
 
 def said_already(article: Article) -> tuple[str, ...]:
@@ -238,9 +293,10 @@ def _merged(paper: Paper, entry: Entry) -> Paper:
         journal=paper.journal or entry.journal,
         abstract=paper.abstract or entry.summary,
         published=paper.published or entry.published,
-        mesh=paper.mesh or entry.mesh,
-        publication_types=paper.publication_types or entry.publication_types,
-        trial_ids=tuple(dict.fromkeys((*paper.trial_ids, *entry.trial_ids))),
+        mesh=_together(paper.mesh, entry.mesh),
+        publication_types=_together(paper.publication_types, entry.publication_types),
+        trial_ids=_together(paper.trial_ids, entry.trial_ids),
+        versions=_together(paper.versions, entry.versions),
         open_access_url=paper.open_access_url or entry.open_access_url,
     )
 

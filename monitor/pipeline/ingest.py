@@ -101,6 +101,8 @@ class Ingest:
     async def _take(self, source: Source, feed: Feed, visit: Visit) -> None:
         unseen = await self.storage.sources.unseen(source.id, feed.entries)
         visit.new += await self._save(source, feed, unseen)
+        if feed.corrections:  # also of papers that are known, and of some that are not
+            await self.storage.corrections.add(feed.corrections, self.now())
         visit.entries += len(feed.entries)
         visit.unseen += len(unseen)
         visit.appeared += [entry.published or entry.updated for entry in feed.entries]

@@ -8,10 +8,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from monitor import schedule
-from monitor.digest import Letterhead, Links, TopicFeedback, compose, learn, listed, render
+from monitor.digest import Letterhead, Links, News, TopicFeedback, compose, learn, listed, render
 from monitor.errors import MonitorError
 from monitor.meter import Meter
-from monitor.model import Delivery, Digest, EmptyRule, Label, Level, Message, Period, Subscriber, Subscription, Topic
+from monitor.model import (
+    Delivery,
+    Digest,
+    EmptyRule,
+    Found,
+    Label,
+    Level,
+    Message,
+    Period,
+    Subscriber,
+    Subscription,
+    Topic,
+)
 from monitor.pipeline.archive import near_misses
 from monitor.pipeline.ingest import explain
 from storage import Storage
@@ -31,6 +43,7 @@ class Publisher:
     links: Links
     now: Callable[[], datetime]
     horizon: timedelta
+    news: News = field(default_factory=News)
     meter: Meter = field(default_factory=Meter)
 
     async def plan_due(self) -> int:
@@ -107,24 +120,30 @@ class Publisher:
         readers = self.storage.readers
         topics = await self.storage.topics.get_many(subscription.topic_ids)
         found = await readers.found(subscription, period, now, self.horizon)
+        news = [one for one in found if one in self.news]
+        old = [one for one in found if one not in self.news and _came_in(one, period)]
+        coverage = replace(await readers.coverage(period.start, period.end), old=len(old))
         labels = [label for topic in topics for label in await self.storage.topics.labels(topic.id)]
         return compose(
             subscriber,
             subscription,
             topics,
-            found,
+            news,
             period=period,
-            coverage=await readers.coverage(period.start, period.end),
+            coverage=coverage,
             last_news=await readers.last_news(subscription.topic_ids),
             history=await readers.weekly_history(subscription.topic_ids, period.start),
             labels=labels,
             feedback=await self._feedback(topics, labels),
-            corrected=await self.storage.corrections.about([one.article for one in found]),
-            near=await near_misses(self.storage, topics, period) if subscription.near_misses else (),
+            corrected=await self.storage.corrections.about([one.article for one in news]),
+            near=await self._near(topics, period) if subscription.near_misses else (),
             next_at=next_at,
             now=now,
             safety=await self.storage.corrections.untold(subscriber.id),
         )
+
+    async def _near(self, topics: Sequence[Topic], period: Period) -> list[Found]:
+        return [one for one in await near_misses(self.storage, topics, period) if one in self.news]
 
     async def _feedback(self, topics: Sequence[Topic], labels: Sequence[Label]) -> dict[int, TopicFeedback]:
         """What readers' judgements teach about each topic, once there are enough of them."""
@@ -183,6 +202,11 @@ class Publisher:
         if enqueued:
             log.info("enqueued delivery=%d period=%s items=%d", enqueued.id, digest.period.key, len(digest.items))
         return enqueued
+
+
+def _came_in(found: Found, period: Period) -> bool:
+    stored_at = found.article.stored_at
+    return stored_at is not None and period.start <= stored_at < period.end
 
 
 def _sends_empty(subscription: Subscription, silent: int) -> bool:

@@ -87,7 +87,7 @@ async def test_europe_pmc_is_read_page_by_page_to_its_last_cursor(tmp_path: Path
         source = await room.source()
     assert (poll.outcome, poll.new, source.since) == ("ok", 5, NOW)
     assert [asked.query["cursorMark"] for asked in server.asked] == ["*", "AoE1", "AoE2"]
-    assert server.asked[0].query["query"] == "(itch) AND (FIRST_PDATE:[2026-10-25 TO 2026-11-25])"
+    assert server.asked[0].query["query"] == "(itch) AND (FIRST_IDATE:[2026-10-25 TO 2026-11-25])"
     article = articles["doi:10.5555/epmc.3"]
     assert (article.title, article.authors) == ("Invented finding 3", ("Doe J", "Roe R"))
     assert (article.mesh, article.publication_types) == (("Pruritus",), ("review", "Journal Article"))

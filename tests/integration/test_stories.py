@@ -375,9 +375,9 @@ async def test_each_mailed_paper_is_asked_about_in_turn(storage: Storage, topic:
     await issue(storage, ada, hers, topic, WEEK)
     await put(storage, topic, paper(4, doi="10.5555/unsent"), at=NOW + DAY)
 
-    first = await storage.corrections.to_watch(NOW, 7 * DAY, 10)
-    await storage.corrections.watched(first[:1], NOW)
+    first = await storage.corrections.to_watch("crossref", NOW, 7 * DAY, 10)
+    await storage.corrections.watched("crossref", first[:1], NOW)
 
     assert sorted(first) == ["10.5555/a.1", "10.5555/b"]
-    assert await storage.corrections.to_watch(NOW + DAY, 7 * DAY, 10) == first[1:]
-    assert await storage.corrections.to_watch(NOW + 7 * DAY, 7 * DAY, 10) == [first[1], first[0]]
+    assert await storage.corrections.to_watch("crossref", NOW + DAY, 7 * DAY, 10) == first[1:]
+    assert await storage.corrections.to_watch("crossref", NOW + 7 * DAY, 7 * DAY, 10) == [first[1], first[0]]

@@ -12,35 +12,23 @@ from typing import Any
 from urllib.parse import quote
 
 from monitor.errors import ParseError
-from monitor.identity import find_doi, trial_ids
+from monitor.identity import find_doi, normal_doi, trial_ids
 from monitor.model import Entry, Feed, Source
-from monitor.parse.asking import (
-    Access,
-    Harvest,
-    Harvested,
-    Request,
-    address,
-    check_breadth,
-    dig,
-    each,
-    list_at,
-    number_at,
-    overlap_of,
-    read_json,
-    start_of,
-    text_at,
-)
+from monitor.parse.answers import dig, each, list_at, number_at, read_json, text_at
+from monitor.parse.asking import Access, Harvest, Harvested, Page, Request, address, overlap_of, paged, start_of
 from monitor.parse.entry import MAX_SUMMARY, language_code
 from monitor.parse.plain import MAX_LINE, clean, plain_line, plain_paragraphs
+from monitor.story.corrections import from_crossref
 
 BASE = "https://api.crossref.org/"
 LATE_DAYS = 2
-MOST_PAGES = 1_000
 DELAY = 0.25  # until its headers tell (without a mail address: 5 a second)
 _SELECT = (
     "DOI,title,subtitle,author,container-title,issued,published,published-online,published-print,created,type,abstract,"
-    "clinical-trial-number,subject,language"
+    "clinical-trial-number,subject,language,relation,update-to"
 )
+MOST_VERSIONS = 10
+BEST = 5  # of a search for one paper
 _INLINE = re.compile(
     r"</?jats:(?:italic|bold|sub|sup|sc|monospace|underline|ext-link|xref|styled-content)(?:\s[^<>]*+)?>"
 )
@@ -57,8 +45,8 @@ def harvest_crossref(source: Source, access: Access, now: datetime) -> Harvest:
         raise ParseError(source.url, "a source of kind crossref needs the option 'issn' or 'query' (docs/sources.md)")
     filters = f"from-created-date:{start:%Y-%m-%d},type:{source.option('type', 'journal-article')}"
     path = f"journals/{quote(issn, safe='')}/works" if issn else "works"
-    cursor, seen = "*", 0
-    for _ in range(MOST_PAGES):
+
+    def ask(cursor: str, _: int) -> Request:  # the same cursor may come again and mean the next page
         asked = (
             ("query.bibliographic", query),
             ("filter", filters),
@@ -66,17 +54,9 @@ def harvest_crossref(source: Source, access: Access, now: datetime) -> Harvest:
             ("rows", str(min(access.chunk, 1000))),
             ("cursor", cursor),
         )
-        page: tuple[Feed, int, int, str] = yield Request(
-            url=address(source.url or BASE, path, asked), read=read_list, keys=access.mailto, delay=DELAY
-        )
-        feed, items, found, following = page
-        check_breadth(source, found, access, start)
-        seen += items
-        if feed.entries:
-            yield feed
-        if not items or seen >= found or not following:  # the same cursor may come again and mean the next page
-            break
-        cursor = following
+        return Request(url=address(source.url or BASE, path, asked), read=read_list, keys=access.mailto, delay=DELAY)
+
+    yield from paged(source, access, start, ask, first="*")
     return Harvested(since=now)
 
 
@@ -85,13 +65,21 @@ def work_request(doi: str, access: Access, base: str = BASE) -> Request:
     return Request(url=address(base, f"works/{quote(doi, safe='')}"), read=read_work, keys=access.mailto, delay=DELAY)
 
 
-def read_list(body: bytes, *, url: str) -> tuple[Feed, int, int, str]:
-    """The works, how many items the page had, how many the search finds, and the next cursor. Raises ParseError."""
+def search_request(words: str, access: Access, base: str = BASE) -> Request:
+    """The works that a line of words (a citation, a title) fits best."""
+    asked = (("query.bibliographic", words), ("rows", str(BEST)), ("select", _SELECT))
+    return Request(url=address(base, "works", asked), read=read_list, keys=access.mailto, delay=DELAY)
+
+
+def read_list(body: bytes, *, url: str) -> Page:
+    """The works, and the notices among them with what they are about. Raises ParseError."""
     message = _message(body, url)
     items = list_at(message, "items")
     entries = tuple(entry for item in items if (entry := entry_of(item)))
-    feed = Feed(title="Crossref", entries=entries, url=url)
-    return feed, len(items), number_at(message, "total-results"), text_at(message, "next-cursor")
+    told = tuple(one for item in items if isinstance(item, dict) for one in from_crossref(item))
+    feed = Feed(title="Crossref", entries=entries, url=url, corrections=told)
+    found = number_at(message, "total-results")
+    return Page(feed=feed, records=len(items), found=found, following=text_at(message, "next-cursor"))
 
 
 def read_work(body: bytes, *, url: str) -> Entry | None:
@@ -129,7 +117,21 @@ def entry_of(work: Any) -> Entry | None:
         language=language_code(text_at(work, "language")),
         publication_types=each([_TYPES.get(text_at(work, "type"), "")]),
         trial_ids=each((*trial_ids(numbers.upper()), *trial_ids(abstract))),
+        versions=each(one for pair in published_of(work) for one in pair if one != normal_doi(doi)),
     )
+
+
+def published_of(work: Any) -> tuple[tuple[str, str], ...]:
+    """(preprint, paper) DOIs as publishers assert them: most on the preprint's record alone."""
+    own = normal_doi(text_at(work, "DOI"))
+    found = [(own, paper) for paper in _related(work, "is-preprint-of")]
+    found += [(preprint, own) for preprint in _related(work, "has-preprint")]
+    return tuple(pair for pair in found if own and pair[0] != pair[1])
+
+
+def _related(work: Any, relation: str) -> list[str]:
+    others = [one for one in list_at(work, "relation", relation) if text_at(one, "id-type").casefold() == "doi"]
+    return [doi for one in others[:MOST_VERSIONS] if (doi := normal_doi(text_at(one, "id")))]
 
 
 def _abstract(jats: str) -> str:

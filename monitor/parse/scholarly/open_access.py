@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from monitor.errors import ParseError
 from monitor.identity import normal_doi
-from monitor.parse.asking import Access, Request, address, dig, each, list_at, read_json, text_at
+from monitor.parse.answers import dig, each, list_at, read_json, text_at
+from monitor.parse.asking import Access, Request, address
 from monitor.parse.entry import resolved
 from monitor.parse.plain import clean
 

@@ -6,51 +6,48 @@ fetched, so a broad one is cut into slices of days.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, cast
 
 from lxml import etree
 
 from monitor.errors import ParseError
-from monitor.identity import find_doi, trial_ids
-from monitor.model import Entry, Feed, Source
+from monitor.identity import find_doi, normal_title, trial_ids
+from monitor.model import Correction, Entry, Feed, Source
+from monitor.parse.answers import dig, each, list_at, number_at, read_json, text_at
 from monitor.parse.asking import (
     XML,
     Access,
     Harvest,
     Harvested,
     Request,
+    Step,
     address,
     check_breadth,
-    dig,
-    each,
-    list_at,
     needed,
-    number_at,
     overlap_of,
-    read_json,
     start_of,
-    text_at,
-)  # fmt: skip
+)
 from monitor.parse.charset import decode
 from monitor.parse.dates import parse_date
 from monitor.parse.entry import language_code
 from monitor.parse.plain import MAX_LINE, MAX_TEXT, clean, plain_line
 from monitor.parse.wrong import why_no_feed
+from monitor.story.corrections import from_pubmed
 
 BASE = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils/"
 MOST = 9_999
 LATE_DAYS = 2  # PubMed dates by the day, and by its own clock
 LONG_URL = 2_000
+TITLE_WORDS = 12  # by which a paper is looked for
+AT_ONCE = 200  # records asked for by their PMIDs; more of them need a form
 SAYS = "PubMed says"
 MOST_UNREADABLE = 10  # records of one visit; more is no flaw of single records
 _DAY = timedelta(days=1)
 _LANGUAGES = {"eng": "en", "ger": "de", "fre": "fr", "spa": "es", "ita": "it", "por": "pt", "dut": "nl", "chi": "zh",
               "jpn": "ja", "rus": "ru", "pol": "pl", "kor": "ko", "tur": "tr", "und": ""}  # fmt: skip
-
-Step = Generator[Request | Feed, Any, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +154,18 @@ def find_request(doi: str, access: Access, base: str = BASE) -> Request:
     return Request(url=url, read=read_search, keys=access.pubmed_keys, delay=access.pubmed_delay)
 
 
+def title_request(title: str, access: Access, base: str = BASE) -> Request:
+    """Which records have these words in their titles."""
+    words = [f"{word}[ti]" for word in normal_title(title).split() if len(word) > 3][:TITLE_WORDS]
+    asked = (("db", "pubmed"), ("term", " AND ".join(words)), ("retmode", "json"), ("retmax", "5"))
+    url = address(base, "esearch.fcgi", asked)
+    return Request(url=url, read=read_search, keys=access.pubmed_keys, delay=access.pubmed_delay)
+
+
 def record_request(pmids: list[str], access: Access, base: str = BASE) -> Request:
     """The records of these PMIDs."""
     asked = (("db", "pubmed"), ("retmode", "xml"), ("id", ",".join(pmids)))
-    many = len(pmids) > 200
+    many = len(pmids) > AT_ONCE
     url = address(base, "efetch.fcgi", () if many else asked)
     return Request(
         url=url,
@@ -201,6 +206,7 @@ def read_records(body: bytes, *, url: str, expected: int = 0) -> Feed:
         huge_tree=False, remove_comments=True, remove_pis=True, collect_ids=False,
     )  # fmt: skip
     entries: list[Entry] = []
+    corrections: list[Correction] = []
     data = _without_declaration(text).encode("utf-8", "replace")
     try:
         for start in range(0, len(data), 65_536):
@@ -209,6 +215,7 @@ def read_records(body: bytes, *, url: str, expected: int = 0) -> Feed:
                 record = cast("etree._Element", event)
                 if entry := read_record(record):
                     entries.append(entry)
+                    corrections += _corrections(record, entry)
                 record.clear()
         root = parser.close()
     except etree.XMLSyntaxError as error:
@@ -222,7 +229,20 @@ def read_records(body: bytes, *, url: str, expected: int = 0) -> Feed:
         raise ParseError(url, _xml_error(text[:4_000]) or why_no_feed(text).replace("a feed was", "records were"))
     if expected and not entries:
         raise ParseError(url, _xml_error(text[:4_000]) or f"no record came where {expected} were expected")
-    return Feed(title="PubMed", entries=tuple(entries), url=url)
+    return Feed(title="PubMed", entries=tuple(entries), url=url, corrections=tuple(corrections))
+
+
+def _corrections(record: etree._Element, entry: Entry) -> tuple[Correction, ...]:
+    """What a record says of itself (RetractionIn) and, where it is a notice, of others (RetractionOf)."""
+    told = record.iterfind("MedlineCitation/CommentsCorrectionsList/CommentsCorrections")
+    references = [(one.get("RefType", ""), _pmid(_text(one, "PMID"))) for one in told]
+    found = from_pubmed(entry.pmid, entry.doi, entry.publication_types, references)
+    return tuple(replace(one, title=entry.title[:MAX_LINE]) if one.pmid == entry.pmid else one for one in found)
+
+
+def _pmid(text: str) -> str:
+    """Some references name no PMID, but where they were printed only."""
+    return text if text.isdecimal() else ""
 
 
 def read_record(record: etree._Element) -> Entry | None:

@@ -1,4 +1,9 @@
-"""ClinicalTrials.gov, version 2 of its API: studies that a search finds, by the day they were posted."""
+"""ClinicalTrials.gov, version 2 of its API: studies that a search finds, by the day they were posted.
+
+Its documentation (clinicaltrials.gov/data-api/about-api) names no limit and its answers carry none in their headers;
+fifty requests a minute is what others report from being refused, and its robots.txt asks for a second between two.
+DELAY keeps below both, and a 429 is waited for as that of any index.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +13,15 @@ from typing import Any
 from monitor.errors import ParseError
 from monitor.identity import trial_ids
 from monitor.model import Entry, Feed, Source
-from monitor.parse.asking import (
-    Access,
-    Harvest,
-    Harvested,
-    Request,
-    address,
-    check_breadth,
-    dig,
-    each,
-    list_at,
-    number_at,
-    overlap_of,
-    read_json,
-    start_of,
-    text_at,
-)
+from monitor.parse.answers import dig, each, list_at, number_at, read_json, text_at
+from monitor.parse.asking import Access, Harvest, Harvested, Page, Request, address, overlap_of, paged, start_of
 from monitor.parse.dates import parse_date
 from monitor.parse.entry import MAX_SUMMARY
 from monitor.parse.plain import MAX_LINE, MAX_TEXT, clean, join_paragraphs, plain_line, plain_paragraphs
 
 BASE = "https://clinicaltrials.gov/api/v2/"
 LATE_DAYS = 3
-MOST_PAGES = 1_000
-DELAY = 1.2  # about fifty a minute are allowed
+DELAY = 1.2
 _DATES = ("StudyFirstPostDate", "LastUpdatePostDate", "ResultsFirstPostDate")
 
 
@@ -49,8 +39,8 @@ def harvest_trials(source: Source, access: Access, now: datetime) -> Harvest:
         raise ParseError(
             source.url, "a source of kind trials needs the option 'query' or 'condition' (docs/sources.md)"
         )
-    token = ""
-    for _ in range(MOST_PAGES):
+
+    def ask(token: str, _: int) -> Request:
         asked = (
             ("query.term", query),
             ("query.cond", condition),
@@ -60,27 +50,28 @@ def harvest_trials(source: Source, access: Access, now: datetime) -> Harvest:
             ("pageSize", str(min(access.chunk, 1000))),
             ("pageToken", token),
         )
-        page: tuple[Feed, int, str] = yield Request(
-            url=address(source.url or BASE, "studies", asked), read=read_page, delay=DELAY
-        )
-        feed, found, following = page
-        check_breadth(source, found, access, start)
-        if feed.entries:
-            yield feed
-        if not following or following == token:
-            break
-        token = following
+        url = address(source.url or BASE, "studies", asked)
+        return Request(url=url, read=read_page, arguments={"token": token}, delay=DELAY)
+
+    yield from paged(source, access, start, ask)
     return Harvested(since=now)
 
 
-def read_page(body: bytes, *, url: str) -> tuple[Feed, int, str]:
-    """The studies, how many the search finds (on its first page), and the next page's token. Raises ParseError."""
+def read_page(body: bytes, *, url: str, token: str = "") -> Page:
+    """The studies; how many the search finds stands on its first page alone. Raises ParseError."""
     answer = read_json(body, url=url)
     if not isinstance(dig(answer, "studies"), list):
         raise ParseError(url, "not an answer of ClinicalTrials.gov")
-    entries = tuple(entry for study in list_at(answer, "studies") if (entry := _entry(study)))
+    studies = list_at(answer, "studies")
+    entries = tuple(entry for study in studies if (entry := _entry(study)))
     feed = Feed(title="ClinicalTrials.gov", entries=entries, url=url, language="en")
-    return feed, number_at(answer, "totalCount"), text_at(answer, "nextPageToken")
+    following = text_at(answer, "nextPageToken")
+    return Page(
+        feed=feed,
+        records=len(studies),
+        found=number_at(answer, "totalCount"),
+        following="" if following == token else following,
+    )
 
 
 def _entry(study: Any) -> Entry | None:
