@@ -1,4 +1,4 @@
-"""What an admin should see (notices), and what admins did (audit)."""
+"""What an admin should see."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from monitor.model import Level, Notice
 from storage import rows
 from storage import tables as t
 from storage.engine import Repository, changed, insert_into, reads, writes
-from storage.values import AuditEntry
 
 _n = t.notice.c
 _CLOSE = (
@@ -54,20 +53,6 @@ class Notices(Repository):
         """Open or closed, newest first."""
         query = t.notice.select().order_by(_n.raised_at.desc(), _n.id.desc()).limit(limit)
         return [_to_notice(row) for row in db.execute(query)]
-
-
-class Audit(Repository):
-    @writes
-    def append(self, db: sa.Connection, who: str, what: str, before: str, after: str, now: datetime) -> None:
-        """Record a change; `before` and `after` are empty where there was or is nothing."""
-        db.execute(t.audit.insert().values(who=who, what=what, before=before, after=after, at=now))
-
-    @reads
-    def recent(self, db: sa.Connection, limit: int = 50, before_id: int | None = None) -> list[AuditEntry]:
-        """Newest first, below `before_id`."""
-        older = t.audit.c.id < before_id if before_id is not None else sa.true()
-        query = t.audit.select().where(older).order_by(t.audit.c.id.desc()).limit(limit)
-        return [AuditEntry(**row._mapping) for row in db.execute(query)]
 
 
 def raise_once(db: sa.Connection, subject: str, code: str, level: Level, text: str, now: datetime) -> bool:

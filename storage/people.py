@@ -38,6 +38,7 @@ class People(Repository):
             "messages": _messages(db, reader.id) if reader is not None else [],
             "judgements": _judgements(db, _names(email, reader)),
             "user": _facts(user) if user is not None else None,
+            "identities": _of_user(db, t.identity, user),
             "sessions": _of_user(db, t.session, user),
             "api_tokens": _of_user(db, t.api_token, user),
             "actions": _listed(db, t.audit.select().where(t.audit.c.who.in_(_names(email, reader)))),

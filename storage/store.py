@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from monitor.errors import StorageError
 from storage.articles import Articles
+from storage.audit import Audit
 from storage.browse import Browse
 from storage.clock import SharedClock
 from storage.concepts import Concepts
@@ -16,7 +17,7 @@ from storage.engine import Database
 from storage.jobs import Jobs
 from storage.leases import Leases
 from storage.migrate import SchemaState, newer, schema_state
-from storage.notices import Audit, Notices
+from storage.notices import Notices
 from storage.outbox import Outbox
 from storage.papers import Papers
 from storage.people import People

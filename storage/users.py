@@ -10,9 +10,10 @@ from hashlib import sha256
 import sqlalchemy as sa
 
 from monitor.errors import NotFound, StorageError
-from monitor.model import ApiToken, Role, Session, User
+from monitor.model import ApiToken, Role, Session, User, Visitor
 from storage import rows
 from storage import tables as t
+from storage.audit import record
 from storage.engine import Repository, changed, insert_into, reads, writes
 from storage.readers import email_key
 
@@ -21,6 +22,7 @@ _s = t.session.c
 _k = t.api_token.c
 _l = t.setup_link.c
 _f = t.login_attempt.c
+_i = t.identity.c
 
 FREE_FAILURES = 5  # after them each further one must wait, twice as long each time
 LONGEST_WAIT = timedelta(minutes=15)
@@ -32,9 +34,16 @@ class Users(Repository):
     # --- users ------------------------------------------------------------------------------------------------
 
     @writes
-    def add(self, db: sa.Connection, user: User, now: datetime) -> User:
-        """Raises StorageError if the address (in any case) has a user already."""
-        return _add(db, user, now)
+    def add(
+        self, db: sa.Connection, user: User, now: datetime, *, link: str = "", link_expires_at: datetime | None = None
+    ) -> User:
+        """With the token of a `link` that sets their password, where one is given. Raises StorageError if the address
+        (in any case) has a user already.
+        """
+        added = _add(db, user, now)
+        if link and link_expires_at:
+            _add_link(db, link, added.id, link_expires_at)
+        return added
 
     @reads
     def list(self, db: sa.Connection) -> builtins.list[User]:
@@ -57,16 +66,36 @@ class Users(Repository):
         """Store name, role and active. An inactive user's sessions and tokens end. Raises NotFound, or StorageError
         when nobody would be left who is an active admin.
         """
+        before = _by_id(db, user.id)
         values = {"name": user.name, "role": user.role.value, "active": user.active}
-        if not changed(db.execute(t.user.update().where(_u.id == user.id).values(values))):
-            raise NotFound(f"no user {user.id}")
-        admins = sa.select(sa.func.count()).select_from(t.user).where(_u.role == Role.ADMIN.value, _u.active)
-        if not db.scalar(admins):
+        db.execute(t.user.update().where(_u.id == user.id).values(values))
+        if not _any_admin(db):
             raise StorageError("somebody must stay an active admin")
         if not user.active:
             db.execute(t.session.delete().where(_s.user_id == user.id))
             db.execute(t.api_token.delete().where(_k.user_id == user.id))
-        return _by_id(db, user.id)
+        after = _by_id(db, user.id)
+        record(db, f"changed the user {after.email}", _told(before), _told(after))
+        return after
+
+    @writes
+    def welcome(self, db: sa.Connection, visitor: Visitor, now: datetime) -> User:
+        """The user who this visitor is: whom their provider knows by that subject, else whoever has that address, else
+        a new one; in the role that the provider gives, if it does. Raises NotFound, in words for the visitor, for
+        nobody who may come in.
+        """
+        user = _of_identity(db, visitor) or _to_be_linked(db, visitor, now)
+        if not user.active:
+            raise NotFound("This account is switched off. Ask an admin.")
+        if visitor.role in {None, user.role}:
+            return user
+        db.execute(t.user.update().where(_u.id == user.id).values(role=visitor.role.value if visitor.role else ""))
+        if not _any_admin(db):  # nobody is locked out of running the place
+            db.execute(t.user.update().where(_u.id == user.id).values(role=user.role.value))
+            return user
+        after = _by_id(db, user.id)
+        record(db, f"changed the user {user.email}", _told(user), _told(after))
+        return after
 
     @writes
     def set_password(self, db: sa.Connection, user_id: int, password_hash: str, *, anew: bool = True) -> None:
@@ -75,6 +104,7 @@ class Users(Repository):
         if anew:
             db.execute(t.session.delete().where(_s.user_id == user_id))
             db.execute(t.setup_link.delete().where(_l.user_id == user_id))
+            record(db, "changed their password")
 
     # --- set-up links -----------------------------------------------------------------------------------------
 
@@ -89,7 +119,9 @@ class Users(Repository):
                     "there are users already: `monitor users reset ADDRESS` makes a link for one of them"
                 )
             db.execute(t.setup_link.delete().where(_l.user_id.is_(None)))
-        db.execute(t.setup_link.insert().values(token_hash=_hash(token), user_id=user_id, expires_at=expires_at))
+        _add_link(db, token, user_id, expires_at)
+        whom = _by_id(db, user_id).email if user_id is not None else "the first admin"
+        record(db, f"made a password link for {whom}")
 
     @reads
     def link(self, db: sa.Connection, token: str, now: datetime) -> User | None:
@@ -111,6 +143,8 @@ class Users(Repository):
             if first is None or _any_user(db):
                 raise NotFound("the first admin is there already")
             user_id = _add(db, replace(first, role=Role.ADMIN, active=True), now).id
+        else:
+            record(db, "set their password")
         db.execute(t.user.update().where(_u.id == user_id).values(password_hash=password_hash))
         db.execute(t.session.delete().where(_s.user_id == user_id))
         return _by_id(db, user_id)
@@ -179,6 +213,7 @@ class Users(Repository):
             "expires_at": stored.expires_at,
         }
         number = db.scalar(t.api_token.insert().values(values).returning(_k.id))
+        record(db, f"made the API token {stored.name}", "", ", ".join(stored.scopes))
         return replace(stored, id=number or 0)
 
     @reads
@@ -196,7 +231,11 @@ class Users(Repository):
     @writes
     def remove_token(self, db: sa.Connection, user_id: int, token_id: int) -> bool:
         """One of that user's; False if it is none."""
-        return changed(db.execute(t.api_token.delete().where(_k.user_id == user_id, _k.id == token_id)))
+        name = db.scalar(t.api_token.delete().where(_k.user_id == user_id, _k.id == token_id).returning(_k.name))
+        if name is None:
+            return False
+        record(db, f"revoked API token {token_id}", name)
+        return True
 
     # --- throttling -------------------------------------------------------------------------------------------
 
@@ -241,6 +280,43 @@ def _any_user(db: sa.Connection) -> bool:
     return db.scalar(sa.select(_u.id).limit(1)) is not None
 
 
+def _any_admin(db: sa.Connection) -> bool:
+    return db.scalar(sa.select(_u.id).where(_u.role == Role.ADMIN.value, _u.active).limit(1)) is not None
+
+
+def _told(user: User) -> str:
+    return f"{user.role.value}, {'on' if user.active else 'off'}"
+
+
+def _of_identity(db: sa.Connection, visitor: Visitor) -> User | None:
+    this = sa.and_(_i.issuer == visitor.issuer, _i.subject == visitor.subject)
+    user_id = db.scalar(sa.select(_i.user_id).where(this))
+    return _by_id(db, user_id) if user_id is not None else None
+
+
+def _to_be_linked(db: sa.Connection, visitor: Visitor, now: datetime) -> User:
+    """Whoever has the visitor's address, or a new user, known by this identity from now on."""
+    row = db.execute(t.user.select().where(_u.email_key == email_key(visitor.email))).first()
+    if row is None and visitor.role_when_new is None:
+        raise NotFound(f"Nobody here has the address {visitor.email}. Ask an admin to add you.")
+    if row is None:
+        role = visitor.role or visitor.role_when_new or Role.VIEWER
+        user = _add(db, User(email=visitor.email, name=visitor.name, role=role), now)
+    else:
+        user = _to_user(row)
+    other = db.scalar(sa.select(_i.subject).where(_i.issuer == visitor.issuer, _i.user_id == user.id))
+    if other is not None:  # the address went to somebody else there; whose account it is here, an admin must say
+        raise NotFound(f"The account {user.email} belongs to another identity of your provider. Ask an admin.")
+    values = {"issuer": visitor.issuer, "subject": visitor.subject, "user_id": user.id, "linked_at": now}
+    db.execute(t.identity.insert().values(values))
+    record(db, f"linked {user.email} to an identity", "", visitor.issuer)
+    return user
+
+
+def _add_link(db: sa.Connection, token: str, user_id: int | None, expires_at: datetime) -> None:
+    db.execute(t.setup_link.insert().values(token_hash=_hash(token), user_id=user_id, expires_at=expires_at))
+
+
 def _add(db: sa.Connection, user: User, now: datetime) -> User:
     key = email_key(user.email)
     if not key or len(key) > 320:
@@ -256,7 +332,9 @@ def _add(db: sa.Connection, user: User, now: datetime) -> User:
     }
     if not changed(db.execute(insert_into(db, t.user).values(values).on_conflict_do_nothing())):
         raise StorageError(f"{user.email} is a user already")
-    return _to_user(_by_email(db, user.email))
+    added = _to_user(_by_email(db, user.email))
+    record(db, f"added the user {added.email}", "", added.role.value)
+    return added
 
 
 def _link(db: sa.Connection, token: str, now: datetime) -> int | None:

@@ -76,8 +76,10 @@ def hash_cheaply() -> None:
 
 
 @asynccontextmanager
-async def open_site(tmp_path: Path, *, base: str = BASE, allow: tuple[str, ...] = ()) -> AsyncIterator[Site]:
-    """Two topics, five articles of the last days, one reader; nobody may log in yet."""
+async def open_site(
+    tmp_path: Path, *, base: str = BASE, allow: tuple[str, ...] = (), **more: object
+) -> AsyncIterator[Site]:
+    """Two topics, five articles of the last days, one reader; nobody may log in yet. `more`: other settings."""
     hash_cheaply()
     prepare(tmp_path / "data")
     settings = composition.settings(
@@ -88,6 +90,7 @@ async def open_site(tmp_path: Path, *, base: str = BASE, allow: tuple[str, ...] 
         parse__workers=1,
         fetch__allow=allow,
         fetch__host_delay=0.0,
+        **more,
     )
     site: Site | None = None
 

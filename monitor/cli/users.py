@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.app import Opened
+from monitor.app import Opened, web_address
 from monitor.cli.context import Json, run
 from monitor.console import note, say, say_json, table, when
 from monitor.errors import MonitorError
@@ -105,10 +105,8 @@ def change(
 
 
 def setup_address(opened: Opened, token: str) -> str:
-    """Where a set-up link is opened: at the public address, else on this machine."""
-    web = opened.settings.web
-    host = "127.0.0.1" if web.host in {"0.0.0.0", "::"} else web.host  # noqa: S104
-    return f"{opened.links.base_url or f'http://{host}:{web.port}'}/setup/{token}"
+    """Where a set-up link is opened."""
+    return f"{web_address(opened.settings)}/setup/{token}"
 
 
 async def invite_first_admin(opened: Opened) -> str:

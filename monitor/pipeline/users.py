@@ -17,14 +17,16 @@ from pwdlib import PasswordHash
 from pwdlib.exceptions import UnknownHashError
 
 from monitor.errors import MonitorError, NotFound
-from monitor.model import ApiToken, Role, Session, User
+from monitor.model import ApiToken, Role, Session, User, Visitor
 from monitor.pipeline.readers import check_address
 from storage import Storage
+from storage.audit import acting
 from storage.users import needs_touch
 
 IDLE = timedelta(hours=12)
 LONGEST = timedelta(days=7)  # then one logs in again, used or not
 LINK_LIVES = timedelta(hours=24)
+TIME_TO_LOG_IN = timedelta(minutes=10)  # at an identity provider
 SHORTEST, LONGEST_PASSWORD = 12, 200
 PARALLEL = 2  # hashes at a time: each takes 64 MiB and a core
 NOUNS = ("overview", "topics", "articles", "sources", "readers", "outbox", "users", "audit")
@@ -48,6 +50,10 @@ class LoginRefused(MonitorError):
         super().__init__(text)
 
 
+class SignOnRefused(MonitorError):
+    """No entry by single sign-on; the text is for whoever tried."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
     storage: Storage
@@ -56,8 +62,8 @@ class Users:
 
     # --- coming in --------------------------------------------------------------------------------------------
 
-    async def log_in(self, email: str, password: str, *, address: str, agent: str, replaced: str = "") -> str:
-        """A new session's token; the browser's session of before (`replaced`) ends. Raises LoginRefused."""
+    async def log_in(self, email: str, password: str, *, address: str) -> User:
+        """The user whose password this is. Raises LoginRefused."""
         users = self.storage.users
         if wait := await users.attempt(email, address, self.now()):
             raise LoginRefused(wait)
@@ -69,9 +75,10 @@ class Users:
         if renewed:
             await users.set_password(user.id, renewed, anew=False)
         await users.forgive(email, address)
-        return await self.open_session(user, address=address, agent=agent, replaced=replaced)
+        return user
 
     async def open_session(self, user: User, *, address: str, agent: str, replaced: str = "") -> str:
+        """A new session's token; the browser's session of before (`replaced`, its token) ends."""
         token, now = secrets.token_urlsafe(32), self.now()
         session = Session(
             key="", user_id=user.id, created_at=now, seen_at=now, expires_at=now + LONGEST, agent=agent[:200],
@@ -79,6 +86,14 @@ class Users:
         )  # fmt: skip
         await self.storage.users.open_session(token, session, replaced)
         return token
+
+    async def welcome(self, visitor: Visitor) -> User:
+        """The user who this visitor of an identity provider is. Raises SignOnRefused for nobody who may come in."""
+        with acting("single sign-on", self.now):
+            try:
+                return await self.storage.users.welcome(visitor, self.now())
+            except NotFound as error:
+                raise SignOnRefused(str(error)) from error
 
     async def of_session(self, token: str) -> tuple[User, Session] | None:
         """Who holds this session; its use is noted now and then."""
@@ -100,7 +115,9 @@ class Users:
         owner = await self.storage.users.link(token, self.now())
         first = None if owner else User(email=check_address(email), name=name.strip()[:200])
         check_password(password, owner.email if owner else email)
-        return await self.storage.users.use_link(token, await self._hash(password), self.now(), first)
+        hashed = await self._hash(password)
+        with acting(owner.email if owner else check_address(email), self.now):
+            return await self.storage.users.use_link(token, hashed, self.now(), first)
 
     async def change_password(self, user: User, old: str, new: str, *, address: str) -> None:
         """Every session of the user ends. Raises LoginRefused if `old` is wrong."""
@@ -111,7 +128,9 @@ class Users:
         if not fits:
             raise LoginRefused
         check_password(new, user.email)
-        await self.storage.users.set_password(user.id, await self._hash(new))
+        hashed = await self._hash(new)
+        with acting(user.email, self.now):
+            await self.storage.users.set_password(user.id, hashed)
         await self.storage.users.forgive(user.email, address)
 
     async def _verify(self, password: str, hashed: str) -> tuple[bool, str | None]:
@@ -131,10 +150,9 @@ class Users:
 
     async def add(self, email: str, name: str, role: Role) -> tuple[User, str]:
         """A new user, and the token of the link that sets their password."""
-        user = await self.storage.users.add(
-            User(email=check_address(email), name=name.strip()[:200], role=role), self.now()
-        )
-        return user, await self.setup_link(user)
+        wanted, token = User(email=check_address(email), name=name.strip()[:200], role=role), secrets.token_urlsafe(32)
+        user = await self.storage.users.add(wanted, self.now(), link=token, link_expires_at=self.now() + LINK_LIVES)
+        return user, token
 
     async def by_id(self, user_id: int) -> User:
         for user in await self.storage.users.list():

@@ -15,7 +15,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from monitor import __version__
 from monitor.app import Opened
 from monitor.errors import LinkError, MonitorError, NotFound, StorageDown, StorageError
-from monitor.web import api, archive, auth, bench, overview, people, readers, sources, topics
+from monitor.web import account, api, archive, auth, bench, login, oidc, overview, people, readers, sources, topics
 from monitor.web.health import add_health
 from monitor.web.pages import STATIC, Assets, page
 from monitor.web.problems import Refused, problem, problem_of, problem_of_fields
@@ -33,7 +33,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 BODY_LIMIT = 1_000_000
-ROUTERS = (auth, overview, topics, bench, archive, sources, people, readers, api)
+ROUTERS = (login, oidc, account, overview, topics, bench, archive, sources, people, readers, api)
 
 
 def make_app(opened: Opened, silent: Callable[[], list[str]] = list) -> FastAPI:

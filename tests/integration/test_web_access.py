@@ -21,7 +21,8 @@ from monitor.errors import MonitorError, NotFound, StorageError
 from monitor.model import Role
 from monitor.pipeline import users
 from monitor.pipeline.users import SCOPES
-from monitor.web.auth import PUBLIC, local
+from monitor.web.auth import PUBLIC
+from monitor.web.sessions import local
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,7 +90,8 @@ async def test_every_route_is_closed_without_a_login_unless_it_is_listed(site: S
 
 def test_the_list_of_open_places_grows_only_on_purpose() -> None:
     signed = tuple(f"/{purpose}/" for purpose in Purpose)
-    known = {"/healthz", "/readyz", "/metrics", "/login", "/signup", "/static/", "/setup/", *signed}
+    sign_on = {"/login/oidc", "/login/oidc/callback"}
+    known = {"/healthz", "/readyz", "/metrics", "/login", *sign_on, "/signup", "/static/", "/setup/", *signed}
 
     assert set(PUBLIC) == known
 
