@@ -115,7 +115,8 @@ class Stories(Repository):
         """Take an article out of its story, for good; the number of its new one.
 
         It and each of those that it leaves are told apart: no later evidence brings them together again. Who was sent
-        this very article has been sent the new story. Raises NotFound, or StorageError when it is alone.
+        this very article has been sent the new story. A paper that was found for it by a title is taken from it, and is
+        not looked for again. Raises NotFound, or StorageError when it is alone.
         """
         _lock(db)
         story = _story_of(db, article_id)
@@ -129,6 +130,7 @@ class Stories(Repository):
             t.story_member.update().where(_m.article_id.in_(moving)).values(story_id=new, step="split", joined_at=now)
         )
         db.execute(t.ledger.update().where(_g.story_id == story, _g.article_id.in_(moving)).values(story_id=new))
+        db.execute(t.article.update().where(_a.id == article_id, _a.doi_evidence != "").values(_UNTRACED))
         return new if article_id != story else article_id
 
     @writes
@@ -155,6 +157,12 @@ class Stories(Repository):
         """Forget the shingles of texts older than the window; how many."""
         oldest = (now - TEXT_WINDOW - _EPOCH).days
         return db.execute(t.shingle.delete().where(t.shingle.c.day < oldest)).rowcount
+
+
+_UNTRACED = {
+    "doi": "", "doi_key": None, "pmid": "", "mesh": "[]", "publication_types": "[]", "versions": "[]",
+    "open_access_url": "", "doi_evidence": "an admin has split it from that paper",
+}  # fmt: skip
 
 
 def put_due(db: sa.Connection, article_ids: Iterable[int]) -> None:

@@ -22,7 +22,7 @@ PREPRINT, PRESS_RELEASE, NOTICE, RETRACTED = "Preprint", "Press release", "Notic
 META, REVIEW, TRIAL = "Meta-analysis", "Review", "Randomised trial"
 OBSERVATIONAL, CASE = "Observational study", "Case report"
 MICE, RATS, ANIMALS, VITRO = "In mice", "In rats", "In animals", "In vitro"
-NO_PAPER = "No paper found"
+NO_PAPER, TRACED = "No paper found", "Paper found by its title"
 
 _TYPES = {
     "Retracted Publication": RETRACTED,
@@ -141,12 +141,15 @@ def badges(article: Article) -> tuple[Badge, ...]:
         found.pop(ANIMALS, None)
     if (none := _no_paper(article, found)) is not None:
         found[none.text] = none
+    if article.doi and article.doi_evidence:
+        by = article.doi_evidence.partition(" ")[0]  # "Crossref has “Title” …"
+        found[TRACED] = Badge(text=TRACED, quote=_cut(article.doi_evidence), by=by)
     return tuple(sorted(found.values(), key=lambda badge: _ORDER.index(badge.text)))
 
 
 _ORDER = (
     RETRACTED, NOTICE, PREPRINT, META, REVIEW, TRIAL, OBSERVATIONAL, CASE, MICE, RATS, ANIMALS, VITRO, PRESS_RELEASE,
-    NO_PAPER,
+    NO_PAPER, TRACED,
 )  # fmt: skip
 _DESIGNS = frozenset({META, REVIEW, TRIAL, OBSERVATIONAL, CASE})
 _CREATURES = frozenset({MICE, RATS, ANIMALS, VITRO})

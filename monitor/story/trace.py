@@ -197,10 +197,16 @@ def _abbreviated(text: Sequence[str], name: Sequence[str]) -> bool:
 def _authors(text: _Text, authors: Sequence[str]) -> tuple[float, str]:
     """Family names as they are written: "young" and "long" are no authors."""
     known = dict.fromkeys(name.split(",")[0] if "," in name else _family(name) for name in authors)
-    named = [name for name in known if len(name) > 2 and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text.plain)]
+    named = [name for name in known if _names(text, name)]
     if len(named) > 1:
         return AUTHORS, f"its authors {', '.join(named[:3])} are named"
     return (AUTHOR, f"its author {named[0]} is named") if named else (0.0, "")
+
+
+def _names(text: _Text, family: str) -> bool:
+    """A name of two letters only beside initials or "et al": "He" and "An" are words."""
+    after = "" if len(family) > 2 else r"(?:,? (?:[A-Z]-?){1,3}(?![a-z])|,? et al)"
+    return len(family) > 1 and re.search(rf"(?<!\w){re.escape(family)}(?!\w){after}", text.plain) is not None
 
 
 def _family(author: str) -> str:
