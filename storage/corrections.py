@@ -49,11 +49,12 @@ class Corrections(Repository):
         return put(db, corrections, now)
 
     @reads
-    def list(self, db: sa.Connection, limit: int = 100) -> builtins.list[Correction]:
-        """The newest notices about papers that are in the archive."""
+    def list(self, db: sa.Connection, limit: int = 100, before_id: int | None = None) -> builtins.list[Correction]:
+        """The newest notices about papers that are in the archive, below `before_id`."""
+        older = _c.id < before_id if before_id is not None else sa.true()
         stored = sa.exists().where(_a.doi_key == _c.doi)
         stored_pmid = sa.and_(_c.pmid != "", sa.exists().where(_a.pmid == _c.pmid))
-        query = t.correction.select().where(sa.or_(stored, stored_pmid)).order_by(_c.id.desc()).limit(limit)
+        query = t.correction.select().where(older, sa.or_(stored, stored_pmid)).order_by(_c.id.desc()).limit(limit)
         return [to_correction(row) for row in db.execute(query)]
 
     @reads

@@ -125,6 +125,18 @@ class Monitor:
         """Give each new article its story, so that digests need not wait for it; the number of articles."""
         return await self.storage.stories.settle(self.now())
 
+    async def split_story(self, article_id: int) -> int:
+        """Take an article out of its story, for good; the number of the story that it is in now. Raises NotFound, or
+        StorageError when it is alone.
+        """
+        await self.tell_stories()
+        return await self.storage.stories.split(article_id, self.now())
+
+    async def merge_stories(self, story: int, other: int) -> int:
+        """Make one story of two; its number. Raises NotFound, or StorageError when they are one."""
+        await self.tell_stories()
+        return await self.storage.stories.merge(story, other, self.now())
+
     async def watch_papers(self) -> int:
         """Ask for notices about what was mailed, where that is wished and due; the number of new ones."""
         return await self.safety.watch_due() if self.safety else 0
