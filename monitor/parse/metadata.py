@@ -38,6 +38,7 @@ _ARTICLE_TYPES = frozenset(
 _PAGE_TYPES = frozenset({"webpage", "itempage", "aboutpage", "faqpage"})
 _OWN_DOI = re.compile(r"(?:doi:\s*|info:doi/|https?://(?:dx\.)?doi\.org/)?\s*10\.\d{4,9}/", re.IGNORECASE)
 _SUFFIX = re.compile(r"\s+[|–—·•»-]\s+|\s+::\s+")
+_HEADLINE = 5  # words: what is shorter may be the name of a section or of the site
 _DATES = (
     "citation_online_date", "citation_publication_date", "citation_date", "prism.publicationdate", "dc.date",
     "dc.date.issued", "dcterms.date", "dcterms.issued", "dcterms.created", "article:published_time",
@@ -104,31 +105,44 @@ def _article_object(page: Page) -> dict[str, Any]:
 
 
 def _title(page: Page, thing: dict[str, Any]) -> str:
-    """The headline that readers see; OpenGraph's is often one for social media, but vouches for an h1."""
-    h1, site = _headline(page), _site(page.meta, thing)
+    """What the page names itself to libraries and machines; else the headline that readers see, if it is one.
+
+    OpenGraph's title is often one for social media or search engines, but vouches for an h1.
+    """
     named = plain_line(_string(thing.get("headline")), MAX_LINE)
     named = named or plain_line(_first(page.meta, ("citation_title", "dc.title", "dcterms.title")), MAX_LINE)
     shared = plain_line(_first(page.meta, ("og:title", "twitter:title")) or page.text_of("//head/title"), MAX_LINE)
-    if not named and h1 and (not shared or _alike(h1, shared)):
-        bare = shared[: list(_SUFFIX.finditer(shared))[-1].start()] if _SUFFIX.search(shared) else shared
-        return (
-            bare if len(bare) > 20 and h1.startswith(bare) else h1
-        )  # some h1 end in the source and a count of comments
-    return _without_site(named or shared or h1, h1, site)
+    h1, site = _headline(page), _site(page.meta, thing)
+    if named or not h1 or (shared and not _is_vouched(h1, shared) and not _is_headline(page, h1, shared, site)):
+        return _without_site(named or shared or h1, h1, site)
+    found = list(_SUFFIX.finditer(shared))
+    bare = shared[: found[-1].start()] if found else shared
+    return bare if len(bare) > 20 and h1.startswith(bare) else h1  # some h1 end in the source and a count of comments
 
 
-def _alike(one: str, other: str) -> bool:
-    """Are at least half of the first's words in the second, and is it more than a section's name?"""
-    words, others = set(normal_title(one).split()), set(normal_title(other).split())
+def _is_vouched(h1: str, shared: str) -> bool:
+    """Are at least half of its words in the other title, and is it more than a section's name?"""
+    words, others = set(normal_title(h1).split()), set(normal_title(shared).split())
     return len(words & others) * 2 >= len(words) > 2
 
 
+def _is_headline(page: Page, h1: str, shared: str, site: str) -> bool:
+    """Does the only h1, in the main part, name the page whatever the other title says?
+
+    It is a headline by its length; or the page is no article, and the other title lengthens it for search engines.
+    """
+    if len(page.all("//h1")) != 1 or page.first("//main//h1 | //article//h1") is None:
+        return False
+    words, others = normal_title(h1).split(), normal_title(shared).split()
+    if _first(page.meta, ("og:type",)) == "website" and others[: len(words)] == words:
+        return True
+    return len(words) >= _HEADLINE and normal_title(site).split() != words
+
+
 def _headline(page: Page) -> str:
-    """The only h1, or the first one inside of the article."""
-    for path in ("//main//h1", "//article//h1", "//h1"):
-        if line := page.text_of(path):
-            return line[:MAX_LINE]
-    return ""
+    """The first h1 inside of the main part or the article, else of the page."""
+    paths = ("//main//h1", "//article//h1", "//h1")
+    return next((line[:MAX_LINE] for path in paths if (line := page.text_of(path))), "")
 
 
 def _without_site(title: str, h1: str, site: str) -> str:
@@ -143,10 +157,7 @@ def _without_site(title: str, h1: str, site: str) -> str:
 
 def _published(page: Page, thing: dict[str, Any]) -> datetime | None:
     said = [_string(thing.get("datePublished")), _string(thing.get("dateCreated"))]
-    said += _all(
-        page.meta,
-_DATES,
-    )  # fmt: skip
+    said += _all(page.meta, _DATES)
     times = page.all("(//article//time | //main//time)[@datetime][position() <= 3]")
     said += [time.get("datetime") or "" for time in times if _says_published(time)]
     return next((moment for text in said if text and (moment := parse_date(text))), None)

@@ -35,6 +35,7 @@ _CDATA = re.compile(r"^\s*(?://|/\*)?\s*<!\[CDATA\[(?:\s*\*/)?|(?://|/\*)?\s*\]\
 
 _NO_TEXT = ("script", "style", "svg", "noscript", "template", "iframe", "object", "embed", "canvas", "map", "video",
             "audio", "input", "select", "textarea", "link", "meta")  # fmt: skip
+_WITHOUT_SCRIPT = ("noscript", "template")
 _FURNITURE = ("nav", "footer", "aside", "dialog", "menu")
 
 
@@ -87,8 +88,16 @@ class Page:
     @cached_property
     def pruned(self) -> etree._Element:
         """A copy of the page's `body` without what holds no text: what the general extraction is given."""
-        body = self.tree.find("body")
-        return pruned(self.tree if body is None else body, _NO_TEXT)
+        return pruned(self._body(), _NO_TEXT)
+
+    @cached_property
+    def unscripted(self) -> etree._Element | None:
+        """`pruned` as a reader without script has it, and with templates filled in; None where that is no other."""
+        if next(self._body().iter(*_WITHOUT_SCRIPT), None) is None:
+            return None
+        kept = pruned(self._body(), tuple(tag for tag in _NO_TEXT if tag not in _WITHOUT_SCRIPT))
+        etree.strip_tags(kept, *_WITHOUT_SCRIPT)
+        return kept
 
     def soup_of(self, element: etree._Element) -> BeautifulSoup:
         """A BeautifulSoup of one element, pruned like `soup`. Raises ValueError for more than 5,000 elements."""
@@ -109,6 +118,10 @@ class Page:
         """The text of the first element that an XPath expression finds, as one line."""
         element = self.first(path)
         return "" if element is None else inner_text(element)
+
+    def _body(self) -> etree._Element:
+        body = self.tree.find("body")
+        return self.tree if body is None else body
 
     def _main(self) -> etree._Element:
         paths = ("//main", "//*[@role='main']", "//article", "//body")
