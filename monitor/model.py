@@ -774,3 +774,4 @@ class ApiToken:
     scopes: tuple[str, ...]
     created_at: datetime
     expires_at: datetime | None = None
+    last_used_at: datetime | None = None

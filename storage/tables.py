@@ -584,6 +584,7 @@ class ApiTokenRow(SQLModel, table=True):
     scopes: str
     created_at: datetime
     expires_at: datetime | None
+    last_used_at: datetime | None
 
 
 class LoginAttemptRow(SQLModel, table=True):

@@ -26,7 +26,7 @@ _i = t.identity.c
 
 FREE_FAILURES = 5  # after them each further one must wait, twice as long each time
 LONGEST_WAIT = timedelta(minutes=15)
-_TOUCH = timedelta(minutes=5)  # a session's last use is noted this coarsely
+_TOUCH = timedelta(minutes=5)  # the last use of a session or token is noted this coarsely
 _FORGET = timedelta(days=1)  # failed logins
 
 
@@ -223,6 +223,11 @@ class Users(Repository):
         row = db.execute(query).first()
         return (_by_id(db, row.user_id), _to_token(row)) if row is not None else None
 
+    @writes
+    def touch_token(self, db: sa.Connection, token: ApiToken, now: datetime) -> None:
+        this = sa.and_(_k.id == token.id, sa.or_(_k.last_used_at.is_(None), _k.last_used_at < now))
+        db.execute(t.api_token.update().where(this).values(last_used_at=now))
+
     @reads
     def tokens(self, db: sa.Connection, user_id: int) -> builtins.list[ApiToken]:
         query = t.api_token.select().where(_k.user_id == user_id).order_by(_k.id)
@@ -263,8 +268,9 @@ class Users(Repository):
         db.execute(t.login_attempt.delete().where(_f.key == _attempt_key(email, address)))
 
 
-def needs_touch(session: Session, now: datetime) -> bool:
-    return now - session.seen_at > _TOUCH
+def is_stale(noted_at: datetime | None, now: datetime) -> bool:
+    """Was the last use noted so long ago that this one should be?"""
+    return noted_at is None or now - noted_at > _TOUCH
 
 
 def _hash(token: str) -> bytes:
@@ -391,4 +397,5 @@ def _to_token(row: rows.Row) -> ApiToken:
         scopes=rows.unpacked(row.scopes),
         created_at=row.created_at,
         expires_at=row.expires_at,
+        last_used_at=row.last_used_at,
     )

@@ -21,7 +21,7 @@ from monitor.model import ApiToken, Role, Session, User, Visitor
 from monitor.pipeline.readers import check_address
 from storage import Storage
 from storage.audit import acting
-from storage.users import needs_touch
+from storage.users import is_stale
 
 IDLE = timedelta(hours=12)
 LONGEST = timedelta(days=7)  # then one logs in again, used or not
@@ -29,8 +29,11 @@ LINK_LIVES = timedelta(hours=24)
 TIME_TO_LOG_IN = timedelta(minutes=10)  # at an identity provider
 SHORTEST, LONGEST_PASSWORD = 12, 200
 PARALLEL = 2  # hashes at a time: each takes 64 MiB and a core
-NOUNS = ("overview", "topics", "articles", "sources", "readers", "outbox", "users", "audit")
-SCOPES = tuple(f"{noun}:{right}" for noun in NOUNS for right in ("read", "write"))
+SCOPES = (
+    *(f"{noun}:{right}" for noun in ("overview", "topics", "stories", "sources", "readers", "people", "outbox", "users",
+                                     "account") for right in ("read", "write")),
+    "articles:read", "issues:read", "audit:read",
+)  # fmt: skip
 
 _hasher = PasswordHash.recommended()
 
@@ -98,7 +101,7 @@ class Users:
     async def of_session(self, token: str) -> tuple[User, Session] | None:
         """Who holds this session; its use is noted now and then."""
         found = await self.storage.users.session(token, self.now(), IDLE)
-        if found is not None and needs_touch(found[1], self.now()):
+        if found is not None and is_stale(found[1].seen_at, self.now()):
             await self.storage.users.touch_session(found[1], self.now())
         return found
 
@@ -175,7 +178,11 @@ class Users:
         return await self.storage.users.add_token(token, stored), token
 
     async def of_token(self, token: str) -> tuple[User, ApiToken] | None:
-        return await self.storage.users.token(token, self.now())
+        """Who holds this token; its use is noted now and then."""
+        found = await self.storage.users.token(token, self.now())
+        if found is not None and is_stale(found[1].last_used_at, self.now()):
+            await self.storage.users.touch_token(found[1], self.now())
+        return found
 
 
 def check_password(password: str, email: str) -> None:

@@ -43,6 +43,7 @@ def make_app(opened: Opened, silent: Callable[[], list[str]] = list) -> FastAPI:
     app.state.opened = opened
     app.state.silent = silent
     app.state.tasks = set()
+    app.state.asking = {}
     app.middleware("http")(_guard(opened))
     app.mount("/static", GZipMiddleware(Assets(directory=STATIC)), name="static")  # pages hold secrets: not they
     for part in ROUTERS:

@@ -5,6 +5,7 @@ Whatever is not in PUBLIC needs a session (or, under /api/, a token), so a new r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from monitor.model import Role, User
 from monitor.web import sessions
 from monitor.web.pages import go, is_htmx, opened_of, page
 from monitor.web.problems import problem
+from storage.audit import acting
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 API = "/api/v1"
@@ -30,12 +32,28 @@ RULES = (
     ("/logout", Role.VIEWER, Role.VIEWER),
     ("/openapi.json", Role.VIEWER, Role.ADMIN),
     ("/sources", Role.VIEWER, Role.ADMIN),
+    ("/stories", Role.VIEWER, Role.ADMIN),
     ("/readers", Role.ADMIN, Role.ADMIN),
+    ("/people", Role.ADMIN, Role.ADMIN),
     ("/outbox", Role.ADMIN, Role.ADMIN),
+    ("/issues", Role.ADMIN, Role.ADMIN),
+    ("/bounces", Role.ADMIN, Role.ADMIN),
     ("/users", Role.ADMIN, Role.ADMIN),
     ("/audit", Role.ADMIN, Role.ADMIN),
     ("/notices", Role.VIEWER, Role.ADMIN),
     ("", Role.VIEWER, Role.EDITOR),
+)
+
+# Calls of the API that are covered by another noun's scope, and POSTs that store nothing: they read.
+COVERED = {
+    "notices": "overview",
+    "synonyms": "topics",
+    "vocabularies": "topics",
+    "corrections": "stories",
+    "bounces": "outbox",
+}
+READS = re.compile(
+    r"/topics/(check|[^/]+/(try|why|words))|/sources/preview|/readers/[^/]+/subscriptions/[^/]+/preview|/people/export"
 )
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -56,8 +74,10 @@ def needed(path: str, method: str) -> Role:
 
 def scope_of(path: str, method: str) -> str:
     """The scope that a token needs for this call."""
-    noun = path.removeprefix(API).strip("/").partition("/")[0]
-    return f"{noun or 'overview'}:{'read' if method in SAFE else 'write'}"
+    inside = path.removeprefix(API)
+    noun = inside.strip("/").partition("/")[0] or "overview"
+    reads = method in SAFE or (method == "POST" and READS.fullmatch(inside))
+    return f"{COVERED.get(noun, noun)}:{'read' if reads else 'write'}"
 
 
 async def admit(request: Request, call_next: Handler) -> Response:
@@ -78,12 +98,13 @@ async def admit(request: Request, call_next: Handler) -> Response:
         user, request.state.session = found
     if user is None:
         return _unknown(request, is_api=is_api)
-    request.state.user = user
+    request.state.user, request.state.scopes = user, scopes
     if not user.role.covers(needed(path, method)):
         return _refused(request, f"This needs the role {needed(path, method).value}.", is_api=is_api)
     if scopes is not None and path != f"{API}/openapi.json" and scope_of(path, method) not in scopes:
         return _refused(request, f"This token lacks the scope {scope_of(path, method)}.", is_api=is_api)
-    return await call_next(request)
+    with acting(user.email, opened_of(request).monitor.now):
+        return await call_next(request)
 
 
 def _unknown(request: Request, *, is_api: bool) -> Response:
