@@ -164,8 +164,6 @@ class Browse(Repository):
         return [tuple(row) for row in db.execute(query)]
 
 
-def _older(
-    b: sa.ReadOnlyColumnCollection[str, sa.Column[Any]], at: datetime, number: int, kind: str
-) -> sa.ColumnElement[bool]:
+def _older(b: Any, at: datetime, number: int, kind: str) -> sa.ColumnElement[bool]:
     same_mail = sa.and_(b.delivery_id == number, b.kind < kind)
     return sa.or_(b.at < at, sa.and_(b.at == at, sa.or_(b.delivery_id < number, same_mail)))

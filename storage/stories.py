@@ -22,6 +22,7 @@ from monitor.story.evidence import Evidence, evidence, name, same_authors, stage
 from monitor.story.settle import TEXT_WINDOW, Known, Placement, TitleSeen, settle
 from storage import corrections, rows
 from storage import tables as t
+from storage.audit import record
 from storage.engine import Repository, chunks, insert_into, insert_many, reads, writes
 
 BATCH = 200
@@ -97,7 +98,7 @@ class Stories(Repository):
         comes after the story that grew then and has that number.
         """
         grew = sa.func.max(_m.joined_at)
-        below = sa.true()
+        below: sa.ColumnElement[bool] = sa.true()
         if after is not None:
             at = sa.literal(after[0], _m.joined_at.type)
             below = sa.or_(grew < at, sa.and_(grew == at, _m.story_id < after[1]))
@@ -131,7 +132,9 @@ class Stories(Repository):
         )
         db.execute(t.ledger.update().where(_g.story_id == story, _g.article_id.in_(moving)).values(story_id=new))
         db.execute(t.article.update().where(_a.id == article_id, _a.doi_evidence != "").values(_UNTRACED))
-        return new if article_id != story else article_id
+        own = new if article_id != story else article_id
+        record(db, f"split article {article_id} from its story", story, own)
+        return own
 
     @writes
     def merge(self, db: sa.Connection, one_id: int, other_id: int, now: datetime) -> int:
@@ -150,6 +153,7 @@ class Stories(Repository):
         )
         db.execute(t.story_member.update().where(_m.story_id == gone).values(step="merged", joined_at=now))
         _merge(db, gone, kept)
+        record(db, f"merged the stories {one_id} and {other_id}", f"{one_id}, {other_id}", kept)
         return kept
 
     @writes
