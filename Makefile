@@ -41,7 +41,7 @@ nightly: $(READY) ## the long runs: kill sweeps, fuzzing, ten thousand oracle ca
 	NIGHTLY=1 $(BIN)/pytest -n auto --timeout=3600 -m 'slow or not slow'
 
 lock: $(READY) ## renew the locked dependencies (needs uv)
-	uv pip compile pyproject.toml --extra scale --extra demo --extra oidc --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.txt
+	uv pip compile pyproject.toml --extra scale --extra demo --extra otel --extra oidc --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.txt
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev -o requirements-dev.txt
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group bench -o requirements-bench.txt
 	echo "hatchling>=1.27" | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements-build.txt

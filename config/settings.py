@@ -338,6 +338,16 @@ class MetricsSettings(Section):
     port: int = setting(0, "Port of its own, which also answers /healthz and /readyz. 0: none.", ge=0, le=65535)
 
 
+class OtelSettings(Section):
+    """Traces for an OpenTelemetry collector: each visit and message, step by step. Needs the extra `otel`."""
+
+    url: str = setting("", "The collector's OTLP/HTTP address, such as http://collector:4318. Empty: no traces.")
+    headers: SecretStr = setting(
+        SecretStr(""), "Headers for it, NAME=VALUE with commas between. Better: MONITOR_OTEL__HEADERS_FILE."
+    )
+    share: float = setting(1.0, "Share of the visits and messages that is traced, 0 to 1.", ge=0, le=1)
+
+
 class StorageSettings(Section):
     """What is kept, where, and for how long."""
 
@@ -389,6 +399,7 @@ class Settings(BaseSettings):
     web: WebSettings = WebSettings()
     run: RunSettings = RunSettings()
     metrics: MetricsSettings = MetricsSettings()
+    otel: OtelSettings = OtelSettings()
     storage: StorageSettings = StorageSettings()
     backup: BackupSettings = BackupSettings()
 

@@ -40,6 +40,7 @@ from monitor.pipeline.tuning import Tuning
 from monitor.pipeline.users import Users
 from monitor.sandbox import Sandbox
 from monitor.schedule import Pacing
+from monitor.spans import OFF, Spans, ToCollector, read_headers
 from storage import Storage, exclusive
 from storage import migrate as migrate_storage
 from storage.jobs import Queue, install
@@ -188,8 +189,10 @@ async def open_monitor(
         if now is utc_now and not url.startswith("sqlite"):
             now = await stack.enter_async_context(_shared_clock(storage))
         await _first_run(chosen, storage, now(), first_sources)
-        fetcher = await stack.enter_async_context(_fetcher(chosen))
-        sandbox = Sandbox(workers=chosen.parse.workers, timeout=chosen.parse.timeout, memory_mb=chosen.parse.memory_mb)
+        spans = _spans(chosen)
+        stack.push_async_callback(asyncio.to_thread, spans.close)
+        fetcher = await stack.enter_async_context(_fetcher(chosen, spans))
+        sandbox = _sandbox(chosen, spans)
         stack.callback(sandbox.close)
         mailer = _mailer(chosen)
         stack.push_async_callback(mailer.aclose)
@@ -197,7 +200,7 @@ async def open_monitor(
         # a worker is given up a little before its leases end, so that its server's lock is free when they do
         worker = Queue(url, dead=chosen.run.lease_seconds * 2 / 3) if _distributed(chosen) else None
         queue = await stack.enter_async_context(worker) if worker else None
-        monitor = _monitor(chosen, storage, fetcher, sandbox, mailer, links, now)
+        monitor = _monitor(chosen, storage, fetcher, sandbox, mailer, links, now, spans)
         sign_on = await stack.enter_async_context(_sign_on(chosen, monitor.users, now))
         yield Opened(monitor, chosen, links, queue, sign_on)
 
@@ -274,6 +277,7 @@ def _monitor(
     mailer: Mailer,
     links: Links,
     now: Clock,
+    spans: Spans,
 ) -> Monitor:
     matcher = Matcher()
     meter = Meter()
@@ -291,6 +295,7 @@ def _monitor(
         pacing=_pacing(chosen),
         patience=_patience(chosen),
         meter=meter,
+        spans=spans,
     )
     enrichment = _enrichment(chosen, storage, fetcher, sandbox, matcher, now)
     publisher = Publisher(
@@ -301,6 +306,7 @@ def _monitor(
         horizon=timedelta(days=chosen.digest.horizon_days),
         news=News(late=timedelta(days=chosen.digest.late_days), first=timedelta(days=chosen.digest.first_visit_days)),
         meter=meter,
+        spans=spans,
     )
     bounces = Bounces(
         storage=storage,
@@ -318,6 +324,7 @@ def _monitor(
         bounces=bounces,
         bounces_to=chosen.digest.bounce_address,
         meter=meter,
+        spans=spans,
     )
     return Monitor(
         storage=storage,
@@ -334,6 +341,7 @@ def _monitor(
         matcher=matcher,
         now=now,
         meter=meter,
+        spans=spans,
         alerts=Alerts(
             storage=storage,
             mailer=mailer,
@@ -373,7 +381,20 @@ def _agent(chosen: Settings) -> str:
     return f"MedicalNewsMonitor/{__version__} ({chosen.fetch.contact or 'no contact given'})"
 
 
-def _fetcher(chosen: Settings) -> Fetcher:
+def _spans(chosen: Settings) -> Spans:
+    otel = chosen.otel
+    if not otel.url:
+        return OFF
+    headers = read_headers(otel.headers.get_secret_value())
+    return ToCollector(otel.url, version=__version__, headers=headers, share=otel.share)
+
+
+def _sandbox(chosen: Settings, spans: Spans) -> Sandbox:
+    parse = chosen.parse
+    return Sandbox(workers=parse.workers, timeout=parse.timeout, memory_mb=parse.memory_mb, spans=spans)
+
+
+def _fetcher(chosen: Settings, spans: Spans) -> Fetcher:
     return Fetcher(
         user_agent=_agent(chosen),
         allow=frozenset(chosen.fetch.allow),
@@ -381,6 +402,7 @@ def _fetcher(chosen: Settings) -> Fetcher:
         host_delay=chosen.fetch.host_delay,
         timeout=chosen.fetch.timeout,
         limits=Limits(wire=chosen.fetch.max_bytes, unpacked=chosen.fetch.max_unpacked_bytes),
+        spans=spans,
     )
 
 

@@ -84,5 +84,7 @@ def set_up(level: str, style: str) -> None:
         "alembic",
         "trafilatura",
         "htmldate",
+        "opentelemetry",
+        "urllib3",
     ):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))

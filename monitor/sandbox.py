@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 
 from monitor.errors import MonitorError, ParseError
+from monitor.spans import OFF, Spans
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,8 +44,15 @@ class Sandbox:
     """
 
     def __init__(
-        self, *, workers: int = 2, timeout: float = 20, memory_mb: int = 1024, preload: tuple[str, ...] = PRELOAD
+        self,
+        *,
+        workers: int = 2,
+        timeout: float = 20,
+        memory_mb: int = 1024,
+        preload: tuple[str, ...] = PRELOAD,
+        spans: Spans = OFF,
     ) -> None:
+        self._spans = spans
         self._timeout = timeout
         self._memory = memory_mb * _MEGABYTE
         self._preload = preload
@@ -71,6 +79,10 @@ class Sandbox:
         A MonitorError of the function's own comes back as it is. ParseError for everything else: no result in time, too
         much memory, a crash, any other exception; the call's own `url` argument names the address in it.
         """
+        with self._spans.span("parse", what=fn.__name__):
+            return await self._run(fn, *args, **kwargs)
+
+    async def _run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         call = pickle.dumps((fn, args, kwargs), pickle.HIGHEST_PROTOCOL)
         url = str(kwargs.get("url", ""))
         async with self._free:

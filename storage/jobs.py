@@ -144,13 +144,15 @@ _VISITS = sa.text("""
          group by key order by min(coalesce(due_at, '-infinity')) limit :free
     )
     insert into procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args)
-    select 'work', 'visit', key, key, jsonb_build_object('key', substring(key from 7)) from servers
+    select 'work', 'visit', key, key, jsonb_strip_nulls(jsonb_build_object(
+        'key', substring(key from 7), 'trace', cast(:trace as text))) from servers
     on conflict (queueing_lock) where status = 'todo' do nothing
 """)
 
 _BATCHES = sa.text("""
     insert into procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args)
-    select 'work', cast(:kind as text), 1, key, key, jsonb_build_object('key', '')
+    select 'work', cast(:kind as text), 1, key, key,
+           jsonb_strip_nulls(jsonb_build_object('key', '', 'trace', cast(:trace as text)))
       from (select cast(:kind as text) || ':' || n as key from generate_series(1, :count) n) batches
      where not engine.busy(key)
     on conflict (queueing_lock) where status = 'todo' do nothing
@@ -192,12 +194,21 @@ class Jobs(Repository):
 
     @writes
     def feed(
-        self, db: sa.Connection, leadership: Leadership, now: datetime, *, concurrency: int, batch: int, papers: bool
+        self,
+        db: sa.Connection,
+        leadership: Leadership,
+        now: datetime,
+        *,
+        concurrency: int,
+        batch: int,
+        papers: bool,
+        trace: str = "",
     ) -> int | None:
         """Enqueue what is due and not yet in work, as far as live workers have room: twice what they can run at once.
         How many jobs; None, and nothing enqueued, if `leadership` is over.
 
-        `batch`: messages one sending job takes at once. `papers`: look papers up, too.
+        `batch`: messages one sending job takes at once. `papers`: look papers up, too. `trace`: what
+        the jobs' spans belong below, if anything.
         """
         if db.execute(_LEADS, _of(leadership)).first() is None:
             return None
@@ -205,13 +216,14 @@ class Jobs(Repository):
         load = Load(**db.execute(_LOAD, {"dead": DEAD}).one()._mapping)
         messages, looks = db.execute(_WAITING, {"now": now, "most": batch * load.workers}).one()
         made = 0
+        above = {"trace": trace or None}
         for kind, count in ((SEND, -(-messages // batch)), (PAPERS, looks if papers else 0)):
-            made += db.execute(_BATCHES, {"kind": kind, "count": count}).rowcount if count else 0
+            made += db.execute(_BATCHES, {"kind": kind, "count": count, **above}).rowcount if count else 0
         free = 2 * load.workers * concurrency - load.todo - made
         if free <= 0:
             return made
         resting = list(db.scalars(_RESTING, {"rest": REST.total_seconds()}))
-        wanted = {"now": now, "free": free, "look": LOOK * free, "resting": resting}
+        wanted = {"now": now, "free": free, "look": LOOK * free, "resting": resting, **above}
         return made + db.execute(_VISITS, wanted).rowcount
 
     @reads
@@ -256,9 +268,11 @@ class Queue:
         await self._app.close_async()
 
     async def work(
-        self, kinds: Mapping[str, Callable[[str], Awaitable[object]]], *, concurrency: int, drain: float
+        self, kinds: Mapping[str, Callable[[str, str], Awaitable[object]]], *, concurrency: int, drain: float
     ) -> None:
-        """Run jobs until cancelled; then wait `drain` seconds for those in hand. Survives a database that goes away."""
+        """Run jobs until cancelled; then wait `drain` seconds for those in hand. Survives a database that goes away.
+        Each is a function of its key, and of the trace that it belongs to.
+        """
         for kind, function in kinds.items():
             self._app.task(name=kind, queue=QUEUE, pass_context=True)(self._noting(function))
         sweeping = asyncio.create_task(self._sweep_again_and_again())
@@ -305,10 +319,10 @@ class Queue:
                 nb_hours=hours, queue=QUEUE, include_failed=True, include_aborted=True
             )
 
-    def _noting(self, function: Callable[[str], Awaitable[object]]) -> Callable[..., Awaitable[None]]:
-        async def run(context: JobContext, key: str) -> None:
+    def _noting(self, function: Callable[[str, str], Awaitable[object]]) -> Callable[..., Awaitable[None]]:
+        async def run(context: JobContext, key: str, trace: str = "") -> None:
             try:
-                await function(key)
+                await function(key, trace)
             except Exception:  # the boundary: what is due stays due; a failed job is one whose workers died
                 log.exception("job failed kind=%s key=%s", context.job.task_name, key)
             finally:

@@ -29,6 +29,7 @@ from monitor.fetch.polite import Servers
 from monitor.fetch.robots import MAX_BYTES as ROBOTS_BYTES
 from monitor.fetch.robots import Robots
 from monitor.model import Fetched, Validators
+from monitor.spans import OFF, Spans
 
 REDIRECTS = (301, 302, 303, 307, 308)
 PERMANENT = (301, 308)
@@ -89,6 +90,7 @@ class Fetcher:
         timeout: float = 60,
         limits: Limits = Limits(),
         lookup: Lookup = system_lookup,
+        spans: Spans = OFF,
     ) -> None:
         if not re.fullmatch(r"[\x20-\x7e]+", user_agent):
             raise ValueError("a user agent is one line of ASCII")
@@ -100,6 +102,7 @@ class Fetcher:
         self._servers = Servers(host_delay, in_flight)
         self._robots = Robots(re.split(r"[/\s]", user_agent, maxsplit=1)[0], self._read_robots)
         self._transport: AiohttpTransport | None = None
+        self._spans = spans
 
     async def __aenter__(self) -> Self:
         return self
@@ -176,8 +179,14 @@ class Fetcher:
         return bytes(body)
 
     async def _fetch(self, ask: _Ask, write: Write) -> Fetched:
-        """Follow the redirects by hand, each checked as if it were new; what a redirect's body holds is never read."""
         target = check_url(ask.url, self._allow)
+        with self._spans.span("fetch", host=target.server) as span:
+            fetched = await self._through(ask, target, write)
+            span.tell(status=fetched.status, unchanged=fetched.unchanged)
+            return fetched
+
+    async def _through(self, ask: _Ask, target: Target, write: Write) -> Fetched:
+        """Follow the redirects by hand, each checked as if it were new; what a redirect's body holds is never read."""
         left = ask.timeout
         permanent = True
         asked_for, origin = target.server, target.origin

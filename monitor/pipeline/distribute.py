@@ -87,11 +87,11 @@ class Work:
         self.cut_off = 0  # jobs that were still at it when the time to drain was over
 
     @property
-    def kinds(self) -> Mapping[str, Callable[[str], Awaitable[object]]]:
-        return {kind: self._counted(work) for kind, work in self._kinds.items()}
+    def kinds(self) -> Mapping[str, Callable[[str, str], Awaitable[object]]]:
+        return {kind: self._counted(kind, work) for kind, work in self._kinds.items()}
 
     @property
-    def _kinds(self) -> Mapping[str, Callable[[str], Awaitable[object]]]:
+    def _kinds(self) -> Mapping[str, Callable[[str], Awaitable[int]]]:
         return {VISIT: self.visit, SEND: self.send, PAPERS: self.papers}
 
     def stop(self) -> None:
@@ -164,10 +164,13 @@ class Work:
                 break
         return done
 
-    def _counted(self, work: Callable[[str], Awaitable[object]]) -> Callable[[str], Awaitable[object]]:
-        async def counted(key: str) -> object:
+    def _counted(self, kind: str, work: Callable[[str], Awaitable[int]]) -> Callable[[str, str], Awaitable[object]]:
+        async def counted(key: str, trace: str = "") -> object:
             try:
-                return await work(key)
+                with self._monitor.spans.span("job", parent=trace, kind=kind, host=key) as span:
+                    done = await work(key)
+                    span.tell(done=done)
+                    return done
             except asyncio.CancelledError:
                 self.cut_off += 1
                 raise
@@ -219,13 +222,7 @@ class Distributed:
         fed = 0
         end = time.monotonic() + FEED_SECONDS
         while self._open and time.monotonic() < end and (leadership := self._leader.leadership()):
-            made = await self._monitor.storage.jobs.feed(
-                leadership,
-                self._monitor.now(),
-                concurrency=self._concurrency,
-                batch=self._monitor.rules.messages_at_once,
-                papers=self._monitor.enrichment is not None,
-            )
+            made = await self._feed_once(leadership)
             if made is None:
                 log.warning("lead lost epoch=%d", leadership.epoch)
                 self._leader.lose()
@@ -234,6 +231,22 @@ class Distributed:
             fed += made
             await asyncio.sleep(REFILL)
         return fed
+
+    async def _feed_once(self, leadership: Leadership) -> int | None:
+        spans = self._monitor.spans
+        with spans.span("feed") as span:
+            made = await self._monitor.storage.jobs.feed(
+                leadership,
+                self._monitor.now(),
+                concurrency=self._concurrency,
+                batch=self._monitor.rules.messages_at_once,
+                papers=self._monitor.enrichment is not None,
+                trace=spans.here(),
+            )
+            span.tell(jobs=made or 0)
+            if not made:
+                span.drop()  # some seconds later it looks again
+            return made
 
     async def rescue(self) -> None:
         """Hand on what dead workers left, in the queue and in the outbox."""

@@ -23,6 +23,7 @@ from monitor.pipeline.health import Health
 from monitor.pipeline.lane import kept
 from monitor.sandbox import Sandbox
 from monitor.schedule import Pacing
+from monitor.spans import OFF, Spans
 from storage import Learned, PageTask, Saved, Storage
 
 log = logging.getLogger(__name__)
@@ -60,9 +61,16 @@ class Ingest:
     pacing: Pacing = field(default_factory=Pacing)
     patience: Patience = field(default_factory=Patience)
     meter: Meter = field(default_factory=Meter)
+    spans: Spans = OFF
 
     async def refresh(self, source: Source) -> Poll:
         """One visit to a claimed source. Raises nothing: what went wrong is the poll's outcome."""
+        with self.spans.span("visit", source=source.slug) as span:
+            poll = await self._visit(source)
+            span.tell(outcome=poll.outcome, entries=poll.entries, new=poll.new)
+            return poll
+
+    async def _visit(self, source: Source) -> Poll:
         started = time.monotonic()
         visit = Visit()
         async with kept(
@@ -135,6 +143,10 @@ class Ingest:
 
     async def read_page(self, task: PageTask) -> None:
         """Replace what the feed said of an article by what its page says. Raises nothing; failures are tried again."""
+        with self.spans.span("page", source=task.article.source_slug):
+            await self._read_page(task)
+
+    async def _read_page(self, task: PageTask) -> None:
         async with kept(lambda: self.storage.articles.renew_page(task, self.now() + self.lease), self.lease):
             try:
                 page = await self.fetcher.get(task.url, robots=True)
@@ -182,11 +194,14 @@ class Ingest:
         if not entries:
             return 0
         now = self.now()
-        saved = [self._saved(source, feed, entry, now) for entry in entries]
+        with self.spans.span("match", articles=len(entries)) as span:
+            saved = [self._saved(source, feed, entry, now) for entry in entries]
+            found = [match.topic_id for one in saved for match in one.matches]
+            span.tell(matches=len(found), topics=len(set(found)))
         counts = await self.storage.articles.save(source, saved, now)
         self.meter.stored.add(source.slug, by=counts.new)
         self.meter.duplicates.add(by=counts.known)
-        self.meter.matched(match.topic_id for one in saved for match in one.matches)
+        self.meter.matched(found)
         return counts.new
 
     def _saved(self, source: Source, feed: Feed, entry: Entry, now: datetime) -> Saved:

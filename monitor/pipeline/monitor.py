@@ -29,6 +29,7 @@ from monitor.pipeline.tuning import Tuning
 from monitor.pipeline.users import Users
 from storage import EnrichTask, PageTask, Storage
 
+from monitor.spans import OFF, Spans
 log = logging.getLogger(__name__)
 
 BODIES_AT_ONCE = 1_000  # texts of old messages that one transaction drops
@@ -79,7 +80,9 @@ class Monitor:
         self.ingest = ingest
         self.publisher = publisher
         self.sender = sender
+        spans: Spans = OFF,
         self.readers = readers
+        self.spans = spans
         self.tuning = tuning
         self.users = users
         self.bounces = bounces

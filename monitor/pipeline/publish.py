@@ -26,6 +26,7 @@ from monitor.model import (
 )
 from monitor.pipeline.archive import near_misses
 from monitor.pipeline.ingest import explain
+from monitor.spans import OFF, Spans
 from storage import Storage
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Publisher:
     horizon: timedelta
     news: News = field(default_factory=News)
     meter: Meter = field(default_factory=Meter)
+    spans: Spans = OFF
 
     async def plan_due(self) -> int:
         """Enqueue every digest that is due; the number enqueued. One reader's trouble is noted and delays no other."""
@@ -52,8 +54,14 @@ class Publisher:
         for subscriber, subscription in await self.storage.readers.due(self.now(), BATCH):
             subject = f"subscription:{subscription.id}"
             try:
-                with self.meter.render_seconds.timed():
-                    enqueued += await self._plan(subscriber, subscription)
+                topics = len(subscription.topic_ids)
+                with (
+                    self.meter.render_seconds.timed(),
+                    self.spans.span("digest", subscription=subscription.id, topics=topics) as span,
+                ):
+                    is_new = await self._plan(subscriber, subscription)
+                    span.tell(enqueued=is_new)
+                enqueued += is_new
             except Exception as error:  # the boundary: one reader's trouble stays their own; it is due until it is well
                 log.exception("digest failed subscription=%d", subscription.id)
                 text = f"The digest of {subscriber.email} could not be made: {explain(error)}. It is tried again."
@@ -181,6 +189,10 @@ class Publisher:
         return await self._enqueue(digest, planned, 0 if sign_of_life else silent) is not None
 
     async def _enqueue(self, digest: Digest, planned: datetime | None, silent: int) -> Delivery | None:
+        with self.spans.span("render", items=len(digest.items), safety=len(digest.safety)):
+            return await self._enqueued(digest, planned, silent)
+
+    async def _enqueued(self, digest: Digest, planned: datetime | None, silent: int) -> Delivery | None:
         digest = listed(digest, self.letterhead, self.links)
         delivery = Delivery(
             subscription_id=digest.subscription.id,

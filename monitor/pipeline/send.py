@@ -25,6 +25,7 @@ BOUNCES = {
     Class.POLICY: BounceKind.POLICY,
 }
 RELAY = "relay"  # the subject of notices about the mail server itself
+from monitor.spans import OFF, Spans
 
 
 class Sender:
@@ -54,6 +55,7 @@ class Sender:
         self._lease = lease
         self._meter = meter or Meter()
 
+        spans: Spans = OFF,
     async def claim(self, limit: int) -> list[Delivery]:
         """What may be sent now: nothing while the breaker is open."""
         now = self._now()
@@ -64,6 +66,7 @@ class Sender:
     async def deliver(self, delivery: Delivery) -> None:
         """Send one claimed delivery and settle it. Raises nothing that a mail server can cause."""
         outbox = self._storage.outbox
+        self._spans = spans
         async with kept(lambda: outbox.renew(delivery, self._now() + self._lease), self._lease):
             try:
                 await self._send(delivery)
@@ -111,6 +114,10 @@ class Sender:
     async def _refused(self, delivery: Delivery, error: DeliveryRefused) -> None:
         kind = classify(error.code, error.status)
         if not await self._storage.outbox.failed(delivery, error.reason, self._now()):
+        with self._spans.span("send", delivery=delivery.id, attempt=delivery.attempts):
+            await self._hand_over(delivery)
+
+    async def _hand_over(self, delivery: Delivery) -> None:
             return  # another took over while we waited for the answer: what it hears counts
         await self._count(kind)
         self._meter.messages.add("failed")

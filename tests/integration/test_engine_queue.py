@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -332,9 +332,13 @@ def test_sqlite_has_no_queue(tmp_path: object) -> None:
 class Working:
     """A worker in this process, for as long as the block runs."""
 
-    def __init__(self, url: str, visit: object) -> None:
+    def __init__(self, url: str, visit: Callable[[str], Awaitable[object]]) -> None:
         self._queue = Queue(url)
-        self._visit = visit
+
+        async def visit_only(key: str, _trace: str) -> object:
+            return await visit(key)
+
+        self._visit = visit_only
 
     async def __aenter__(self) -> Queue:
         await self._queue.__aenter__()
