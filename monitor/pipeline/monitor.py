@@ -27,9 +27,9 @@ from monitor.pipeline.send import Sender
 from monitor.pipeline.sources import Sources
 from monitor.pipeline.tuning import Tuning
 from monitor.pipeline.users import Users
+from monitor.spans import OFF, Spans
 from storage import EnrichTask, PageTask, Storage
 
-from monitor.spans import OFF, Spans
 log = logging.getLogger(__name__)
 
 BODIES_AT_ONCE = 1_000  # texts of old messages that one transaction drops
@@ -75,14 +75,14 @@ class Monitor:
         alerts: Alerts | None = None,
         backups: Backups | None = None,
         meter: Meter | None = None,
+        spans: Spans = OFF,
     ) -> None:
+        self.spans = spans
         self.storage = storage
         self.ingest = ingest
         self.publisher = publisher
         self.sender = sender
-        spans: Spans = OFF,
         self.readers = readers
-        self.spans = spans
         self.tuning = tuning
         self.users = users
         self.bounces = bounces

@@ -15,6 +15,7 @@ from monitor.meter import Meter
 from monitor.model import Cadence, Delivery, Level
 from monitor.pipeline.bounces import Bounces
 from monitor.pipeline.lane import kept
+from monitor.spans import OFF, Spans
 from storage import Storage
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,6 @@ BOUNCES = {
     Class.POLICY: BounceKind.POLICY,
 }
 RELAY = "relay"  # the subject of notices about the mail server itself
-from monitor.spans import OFF, Spans
 
 
 class Sender:
@@ -44,6 +44,7 @@ class Sender:
         bounces: Bounces,
         bounces_to: str = "",
         meter: Meter | None = None,
+        spans: Spans = OFF,
     ) -> None:
         self.breaker = breaker
         self._told = {"down", "paused"}  # notices that may be open (from before a restart, too)
@@ -54,8 +55,8 @@ class Sender:
         self._now = now
         self._lease = lease
         self._meter = meter or Meter()
+        self._spans = spans
 
-        spans: Spans = OFF,
     async def claim(self, limit: int) -> list[Delivery]:
         """What may be sent now: nothing while the breaker is open."""
         now = self._now()
@@ -66,7 +67,6 @@ class Sender:
     async def deliver(self, delivery: Delivery) -> None:
         """Send one claimed delivery and settle it. Raises nothing that a mail server can cause."""
         outbox = self._storage.outbox
-        self._spans = spans
         async with kept(lambda: outbox.renew(delivery, self._now() + self._lease), self._lease):
             try:
                 await self._send(delivery)
@@ -88,6 +88,10 @@ class Sender:
 
     async def _send(self, delivery: Delivery) -> None:
         """The message, or its compact form where the server finds it too big. Not without the claim."""
+        with self._spans.span("send", delivery=delivery.id, attempt=delivery.attempts):
+            await self._hand_over(delivery)
+
+    async def _hand_over(self, delivery: Delivery) -> None:
         message = delivery.message
         if self._bounces_to:
             message = replace(message, sender=bounce_address(self._bounces_to, delivery.id, self._bounces.secret))
@@ -113,11 +117,7 @@ class Sender:
 
     async def _refused(self, delivery: Delivery, error: DeliveryRefused) -> None:
         kind = classify(error.code, error.status)
-        if not await self._storage.outbox.failed(delivery, error.reason, self._now()):
-        with self._spans.span("send", delivery=delivery.id, attempt=delivery.attempts):
-            await self._hand_over(delivery)
-
-    async def _hand_over(self, delivery: Delivery) -> None:
+        if not await self._surely(lambda: self._storage.outbox.failed(delivery, error.reason, self._now())):
             return  # another took over while we waited for the answer: what it hears counts
         await self._count(kind)
         self._meter.messages.add("failed")
