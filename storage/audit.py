@@ -6,7 +6,7 @@ name. What the program does by itself has no actor, and no line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from storage import tables as t
-from storage.engine import Repository, reads, writes
+from storage.engine import Repository, reads
 from storage.values import AuditEntry
 
 LONGEST_WHAT, LONGEST_STATE = 500, 4_000
@@ -55,16 +55,18 @@ def record(db: sa.Connection, what: str, before: object = "", after: object = ""
     db.execute(t.audit.insert().values(values))
 
 
-class Audit(Repository):
-    @writes
-    def note(self, db: sa.Connection, what: str, before: str = "", after: str = "") -> None:
-        """A line for what is no single transaction: a poll, an import in parts. Without an actor there is none."""
-        record(db, what, before, after)
+def differences(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[str, str]:
+    """What changed, as it was and as it is, a line for each name."""
+    names = [name for name, value in after.items() if before.get(name) != value]
+    told = ("\n".join(f"{name}: {side[name]}" for name in names if name in side) for side in (before, after))
+    return next(told), next(told)
 
-    @writes
-    def append(self, db: sa.Connection, who: str, what: str, before: str, after: str, now: datetime) -> None:
-        """Record a change; `before` and `after` are empty where there was or is nothing."""
-        db.execute(t.audit.insert().values(who=who, what=what, before=before, after=after, at=now))
+
+class Audit(Repository):
+    async def note(self, what: str, before: object = "", after: object = "") -> None:
+        """A line for what is not one transaction, such as a poll; none where the program acts by itself."""
+        if _actor.get() is not None:
+            await self._database.write(lambda db: record(db, what, before, after))
 
     @reads
     def recent(self, db: sa.Connection, limit: int = 50, before_id: int | None = None) -> list[AuditEntry]:

@@ -26,6 +26,7 @@ from alembic import command
 
 from monitor.errors import AlreadyRunning, StorageError
 from storage import dump, facts
+from storage.audit import record
 from storage.engine import checked_url, sqlite_path
 from storage.filling import INDEX, VERSION
 from storage.migrate import config, connected, exclusive, migrate, revisions
@@ -88,6 +89,7 @@ def backup(url: str, target: Path, *, now: datetime, quick: bool = False) -> Bac
         _settle(draft, target)
     with connected(parsed) as db:
         facts.put(db, facts.BACKED_UP, now.isoformat())
+        record(db, "made a backup", "", target.name)
     return Backup(path=target, size=size, rows=rows, checks=checks)
 
 
@@ -273,6 +275,7 @@ def _restore_sqlite(url: str, source: Path, reason: str, now: datetime) -> Resto
         migrate(ready)
         with connected(checked_url(ready)) as db:
             held = hold_all(db, reason)
+            record(db, "restored a backup", "", source.name)
         _one_file(draft)
         with _nobody_in(database) as is_whole:
             aside = _set_aside(database, now, is_whole=is_whole)

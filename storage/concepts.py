@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from monitor.text import index_text
 from storage import rows
 from storage import tables as t
+from storage.audit import record
 from storage.engine import Repository, chunks, reads, writes
 from storage.values import Concept
 
@@ -32,6 +33,7 @@ class Concepts(Repository):
         for some in chunks(sorted(by_code)):
             terms = [term for code in some for term in _terms(ids[code], by_code[code])]
             db.execute(t.concept_term.insert(), terms)
+        record(db, f"imported the vocabulary {source} {year}", "", f"{len(by_code)} concepts")
         return len(by_code)
 
     @reads

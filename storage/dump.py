@@ -23,6 +23,7 @@ from psycopg import sql
 
 from monitor.errors import AlreadyRunning, StorageError
 from storage import search
+from storage.audit import record
 from storage.engine import checked_url
 from storage.filling import INDEX, OURS, VERSION, counts, filling, wipe
 from storage.migrate import ADVISORY_LOCK, config, connected
@@ -138,6 +139,7 @@ def restore(url: sa.URL, path: Path, *, reason: str) -> tuple[int, int]:
         rows = _fill(db, path)
         command.upgrade(config(db), "head")
         search.refold(db)
+        record(db, "restored a backup", "", path.name)
         return rows, hold_all(db, reason)
 
 

@@ -14,6 +14,7 @@ from monitor.errors import StorageError
 from monitor.model import Found, Match, SourceKind, Topic
 from storage import rows
 from storage import tables as t
+from storage.audit import record
 from storage.engine import Repository, changed, chunks, insert_into, insert_many, reads, writes
 from storage.values import Rematch
 
@@ -62,6 +63,7 @@ class Matches(Repository):
         }
         anew = insert_into(db, t.rematch).values(values)
         db.execute(anew.on_conflict_do_update(index_elements=[_r.topic_id], set_=values))
+        record(db, f"matches the archive anew for the topic {topic.slug}")
         return _to_rematch(db.execute(t.rematch.select().where(_r.topic_id == topic.id)).one())
 
     @writes

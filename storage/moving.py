@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from monitor.errors import StorageError
 from storage import search
 from storage import tables as t
+from storage.audit import record
 from storage.engine import checked_url, sqlite_path
 from storage.filling import counts, filling, present
 from storage.migrate import ADVISORY_LOCK, SchemaState, connected, exclusive, revisions, schema_state
@@ -29,6 +30,7 @@ def move(source_url: str, target_url: str) -> dict[str, int]:
     with exclusive(source_url), connected(source) as old:  # nobody writes to it meanwhile
         with connected(target) as new:
             moved = _copy(old, new)
+            record(new, "moved everything here from SQLite")
         hold_all(old, "all was moved to PostgreSQL: set MONITOR_STORAGE__URL")
     return moved
 

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam
 from monitor.model import Level, Notice
 from storage import rows
 from storage import tables as t
+from storage.audit import record
 from storage.engine import Repository, changed, insert_into, reads, writes
 
 _n = t.notice.c
@@ -30,16 +31,24 @@ class Notices(Repository):
         return raise_once(db, subject, code, level, text, now)
 
     @writes
-    def close(self, db: sa.Connection, subject: str, code: str, now: datetime) -> bool:
-        """False if none was open."""
+    def close(self, db: sa.Connection, subject: str, code: str, now: datetime, *, seen: bool = False) -> bool:
+        """False if none was open. `seen`: it is not over, but an admin has read it."""
         this = sa.and_(_n.subject == subject, _n.code == code, _n.closed_at.is_(None))
-        return changed(db.execute(t.notice.update().where(this).values(closed_at=now)))
+        if not changed(db.execute(t.notice.update().where(this).values(closed_at=now))):
+            return False
+        if seen:
+            record(db, f"closed the notice {code} on {subject}")
+        return True
 
     @writes
     def dismiss(self, db: sa.Connection, notice_id: int, now: datetime) -> bool:
         """An admin has seen it. False if it was not open; it opens again when it happens again."""
         open_one = sa.and_(_n.id == notice_id, _n.closed_at.is_(None))
-        return changed(db.execute(t.notice.update().where(open_one).values(closed_at=now)))
+        row = db.execute(sa.select(_n.subject, _n.code).where(open_one)).first()
+        if row is None or not changed(db.execute(t.notice.update().where(open_one).values(closed_at=now))):
+            return False
+        record(db, f"closed the notice {row.code} on {row.subject}")
+        return True
 
     @reads
     def open(self, db: sa.Connection) -> list[Notice]:

@@ -12,6 +12,7 @@ from monitor.errors import NotFound, StorageError
 from monitor.model import Role
 from storage import rows
 from storage import tables as t
+from storage.audit import record
 from storage.engine import Repository, reads, writes
 from storage.readers import email_hash, email_key, erase_reader
 
@@ -61,6 +62,7 @@ class People(Repository):
         for written in names[:-1] if reader is not None else names:
             _blot(db, t.audit, ("what", "before", "after"), written)
             _blot(db, t.notice, ("subject", "text"), written)
+        record(db, "erased a person")
 
 
 def _reader(db: sa.Connection, email: str) -> rows.Row | None:

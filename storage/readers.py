@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import islice
@@ -26,6 +27,7 @@ from monitor.model import (
 )
 from storage import matches, rows
 from storage import tables as t
+from storage.audit import differences, record
 from storage.coverage import coverage
 from storage.engine import Repository, changed, insert_into, reads, writes
 
@@ -46,10 +48,19 @@ class Readers(Repository):
     @writes
     def add_subscriber(self, db: sa.Connection, subscriber: Subscriber, now: datetime) -> Subscriber:
         """Raises StorageError if the address (in any case) has a subscriber already."""
-        values = {**_of_subscriber(subscriber), "created_at": now}
-        if not changed(db.execute(insert_into(db, t.subscriber).values(values).on_conflict_do_nothing())):
-            raise StorageError(f"{subscriber.email} has a subscriber already")
-        return _by_email(db, subscriber.email)
+        return _add(db, subscriber, now)
+
+    @writes
+    def enrol(
+        self, db: sa.Connection, subscriber: Subscriber, subscription: Subscription, now: datetime
+    ) -> tuple[Subscriber, Subscription]:
+        """The reader of that address, new if there is none, with one more subscription: both or neither."""
+        known = db.execute(t.subscriber.select().where(_u.email_key == email_key(subscriber.email))).first()
+        reader = rows.to_subscriber(known) if known is not None else _add(db, subscriber, now)
+        added = _subscribe(db, replace(subscription, subscriber_id=reader.id))
+        what = f"added the reader {reader.email}" if known is None else f"added a subscription of {reader.email}"
+        record(db, what, "", "\n".join(f"{name}: {value}" for name, value in _told(db, added).items()))
+        return reader, added
 
     @reads
     def get(self, db: sa.Connection, email: str) -> Subscriber:
@@ -84,12 +95,16 @@ class Readers(Repository):
     @writes
     def update(self, db: sa.Connection, subscriber: Subscriber) -> Subscriber:
         """Store address, name, state and token epoch. Raises NotFound, or StorageError if the address is another's."""
-        _by_id(db, subscriber.id)
+        before = _by_id(db, subscriber.id)
         twin = db.scalar(sa.select(_u.id).where(_u.email_key == email_key(subscriber.email), _u.id != subscriber.id))
         if twin is not None:
             raise StorageError(f"{subscriber.email} has a subscriber already")
         db.execute(t.subscriber.update().where(_u.id == subscriber.id).values(_of_subscriber(subscriber)))
-        return _by_id(db, subscriber.id)
+        after = _by_id(db, subscriber.id)
+        states = ({"address": one.email, "name": one.name, "state": one.state.value} for one in (before, after))
+        what = "" if before.token_epoch == after.token_epoch else ": links of before are dead"
+        record(db, f"changed the reader {before.email}{what}", *differences(*states))
+        return after
 
     @writes
     def erase(self, db: sa.Connection, subscriber_id: int, now: datetime) -> None:
@@ -105,6 +120,7 @@ class Readers(Repository):
     def suppress(self, db: sa.Connection, email: str, reason: str, now: datetime) -> None:
         """Never mail this address; only its hash is kept."""
         _suppress(db, email, reason, now)
+        record(db, "forbade mail to an address", "", reason)
 
     @writes
     def unsuppress(self, db: sa.Connection, email: str) -> bool:
@@ -121,9 +137,7 @@ class Readers(Repository):
     @writes
     def add_subscription(self, db: sa.Connection, subscription: Subscription) -> Subscription:
         """Its first digest looks back one period before `next_digest_at`."""
-        values = {**rows.of_subscription(subscription), "covers_from": _covers_from(subscription)}
-        number = db.scalar(t.subscription.insert().values(values).returning(_n.id))
-        return _subscription(db, number or 0)
+        return _subscribe(db, subscription)
 
     @reads
     def subscription(self, db: sa.Connection, subscription_id: int) -> Subscription:
@@ -139,10 +153,14 @@ class Readers(Repository):
     @writes
     def update_subscription(self, db: sa.Connection, subscription: Subscription) -> Subscription:
         """Store all of it, due time included. Raises NotFound."""
+        before = _told(db, _subscription(db, subscription.id))
         first = sa.literal(_covers_from(subscription), _n.covers_from.type)
         values = {**rows.of_subscription(subscription), "covers_from": sa.func.coalesce(_n.covers_from, first)}
         db.execute(t.subscription.update().where(_n.id == subscription.id).values(values))
-        return _subscription(db, subscription.id)
+        after = _subscription(db, subscription.id)
+        whose = _by_id(db, after.subscriber_id).email
+        record(db, f"changed subscription {after.id} of {whose}", *differences(before, _told(db, after)))
+        return after
 
     @reads
     def due(self, db: sa.Connection, now: datetime, limit: int) -> builtins.list[tuple[Subscriber, Subscription]]:
@@ -275,6 +293,28 @@ def _of_subscriber(subscriber: Subscriber) -> rows.Values:
         "state_reason": subscriber.state_reason,
         "token_epoch": subscriber.token_epoch,
     }
+
+
+def _add(db: sa.Connection, subscriber: Subscriber, now: datetime) -> Subscriber:
+    values = {**_of_subscriber(subscriber), "created_at": now}
+    if not changed(db.execute(insert_into(db, t.subscriber).values(values).on_conflict_do_nothing())):
+        raise StorageError(f"{subscriber.email} has a subscriber already")
+    return _by_email(db, subscriber.email)
+
+
+def _subscribe(db: sa.Connection, subscription: Subscription) -> Subscription:
+    values = {**rows.of_subscription(subscription), "covers_from": _covers_from(subscription)}
+    number = db.scalar(t.subscription.insert().values(values).returning(_n.id))
+    return _subscription(db, number or 0)
+
+
+def _told(db: sa.Connection, subscription: Subscription) -> dict[str, object]:
+    """What somebody chooses of a subscription, for the audit."""
+    slugs = db.scalars(sa.select(t.topic.c.slug).where(t.topic.c.id.in_(subscription.topic_ids)).order_by("slug"))
+    return {"topics": ", ".join(slugs), **{name: getattr(subscription, name) for name in _CHOSEN}}
+
+
+_CHOSEN = ("cadence", "weekday", "at", "timezone", "empty", "paused_until", "active", "safety_at_once")
 
 
 def _by_email(db: sa.Connection, email: str) -> Subscriber:

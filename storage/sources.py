@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from monitor.errors import StorageError
+from monitor.errors import StorageError, without_keys
 from monitor.model import Entry, Poll, Source, Topic, Validators
 from storage import entries as marks
 from storage import notices, rows, topics
 from storage import tables as t
+from storage.audit import differences, record
 from storage.engine import Repository, changed, insert_into, reads, writes
 
 _s = t.source.c
@@ -51,7 +52,9 @@ class Sources(Repository):
     @writes
     def add(self, db: sa.Connection, source: Source) -> Source:
         """Store a new source. Without `next_poll_at` it is due at once. Raises StorageError if its slug is taken."""
-        return _add(db, source)
+        added = _add(db, source)
+        record(db, f"added the source {added.slug}", "", without_keys(added.url))
+        return added
 
     @reads
     def get(self, db: sa.Connection, slug: str) -> Source:
@@ -80,7 +83,9 @@ class Sources(Repository):
             values |= {**rows.of_validators(Validators()), "moves": 0, "next_poll_at": None}
             values |= {"epoch": _s.epoch + 1, "lease_until": None}
         db.execute(t.source.update().where(_s.id == before.id).values(**values))
-        return _get(db, source.slug)
+        after = _get(db, source.slug)
+        record(db, f"changed the source {after.slug}", *differences(_told(before), _told(after)))
+        return after
 
     @writes
     def set_active(self, db: sa.Connection, slug: str, active: bool) -> Source:
@@ -88,6 +93,7 @@ class Sources(Repository):
         before = _get(db, slug)
         anew = {"next_poll_at": None, "failures": 0, "last_error": ""} if active and not before.active else {}
         db.execute(t.source.update().where(_s.id == before.id).values(active=active, **anew))
+        record(db, f"switched the source {slug}", "on" if before.active else "off", "on" if active else "off")
         return _get(db, slug)
 
     @writes
@@ -258,6 +264,16 @@ def _add(db: sa.Connection, source: Source) -> Source:
     if not changed(db.execute(insert_into(db, t.source).values(values).on_conflict_do_nothing())):
         raise StorageError(f"there is a source {source.slug!r} already: choose another slug")
     return _get(db, source.slug)
+
+
+def _told(source: Source) -> dict[str, object]:
+    """What an admin sets, for the audit: keys that stand in an address or in options are not shown."""
+    options = without_keys("?" + "&".join(f"{name}={value}" for name, value in source.options))
+    shown = {"url": without_keys(source.url), "options": options.removeprefix("?"), "every": source.interval}
+    return {**{name: getattr(source, name) for name in _TOLD}, **shown}
+
+
+_TOLD = ("name", "kind", "pages", "active", "weight", "confidence")
 
 
 def _of_poll(poll: Poll) -> rows.Values:

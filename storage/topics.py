@@ -12,6 +12,7 @@ from monitor.errors import StorageError
 from monitor.model import Label, Revision, Topic, Verdict
 from storage import rows
 from storage import tables as t
+from storage.audit import differences, record
 from storage.engine import changed, insert_into, reads, writes
 from storage.matches import Matches
 from storage.values import Example
@@ -26,7 +27,9 @@ class Topics(Matches):
     @writes
     def add(self, db: sa.Connection, topic: Topic, author: str, note: str, now: datetime) -> Topic:
         """Store a new topic as its revision 1. Raises StorageError if its slug is taken."""
-        return insert(db, topic, author, note, now)
+        added = insert(db, topic, author, note, now)
+        record(db, f"added the topic {added.slug}", "", added.query)
+        return added
 
     @writes
     def save(
@@ -41,7 +44,9 @@ class Topics(Matches):
                 " somebody saved it meanwhile. Look at their change, then save yours again"
             )
         _add_revision(db, topic, before.id, expected_revision + 1, author, note, now)
-        return _get(db, topic.slug)
+        after = _get(db, topic.slug)
+        record(db, f"saved the topic {after.slug}, revision {after.revision}", *_changes(before, after))
+        return after
 
     @reads
     def list(self, db: sa.Connection, active: bool | None = None) -> builtins.list[Topic]:
@@ -88,6 +93,7 @@ class Topics(Matches):
         """Not a revision: the query stays. Raises NotFound."""
         topic = _get(db, slug)
         db.execute(t.topic.update().where(_t.id == topic.id).values(active=active))
+        record(db, f"switched the topic {slug}", "on" if topic.active else "off", "on" if active else "off")
         return _get(db, slug)
 
     # --- examples ---------------------------------------------------------------------------------------------
@@ -96,6 +102,8 @@ class Topics(Matches):
     def add_example(self, db: sa.Connection, example: Example) -> Example:
         values = {name: getattr(example, name) for name in _EXAMPLE_FIELDS}
         number = db.scalar(t.example.insert().values(values).returning(_x.id))
+        slug = db.scalar(sa.select(_t.slug).where(_t.id == example.topic_id))
+        record(db, f"added example {number} to {slug}", "", _kind(example.must_match, example.title))
         return _to_example(db.execute(t.example.select().where(_x.id == number)).one())
 
     @reads
@@ -107,7 +115,12 @@ class Topics(Matches):
     @writes
     def remove_example(self, db: sa.Connection, example_id: int) -> bool:
         """False if there was none."""
-        return changed(db.execute(t.example.delete().where(_x.id == example_id)))
+        slug = sa.select(_t.slug).where(_t.id == _x.topic_id).scalar_subquery()
+        row = db.execute(sa.select(_x.must_match, _x.title, slug.label("slug")).where(_x.id == example_id)).first()
+        if row is None or not changed(db.execute(t.example.delete().where(_x.id == example_id))):
+            return False
+        record(db, f"removed example {example_id} of {row.slug}", _kind(row.must_match, row.title))
+        return True
 
     # --- labels -----------------------------------------------------------------------------------------------
 
@@ -123,13 +136,19 @@ class Topics(Matches):
             "labelled_at": label.labelled_at,
         }
         key = [_l.topic_id, _l.article_id, _l.by]
+        before = _verdict(db, label.topic_id, label.article_id, label.by)
         db.execute(insert_into(db, t.label).values(values).on_conflict_do_update(index_elements=key, set_=values))
+        _record_label(db, label.topic_id, label.article_id, before, label.verdict.value)
 
     @writes
     def unlabel(self, db: sa.Connection, topic_id: int, article_id: int, by: str) -> bool:
         """Undo a judgement; False if there was none."""
+        before = _verdict(db, topic_id, article_id, by)
         this = sa.and_(_l.topic_id == topic_id, _l.article_id == article_id, _l.by == by)
-        return changed(db.execute(t.label.delete().where(this)))
+        if not changed(db.execute(t.label.delete().where(this))):
+            return False
+        _record_label(db, topic_id, article_id, before, "")
+        return True
 
     @reads
     def labels(self, db: sa.Connection, topic_id: int) -> builtins.list[Label]:
@@ -181,6 +200,26 @@ def _get(db: sa.Connection, slug: str) -> Topic:
     if row is None:
         raise rows.not_found("topic", slug, db.scalars(sa.select(_t.slug)))
     return rows.to_topic(row)
+
+
+def _changes(before: Topic, after: Topic) -> tuple[str, str]:
+    told = differences(rows.of_topic(before), rows.of_topic(after))
+    only = f"query: {before.query}", f"query: {after.query}"
+    return (before.query, after.query) if told == only else told
+
+
+def _kind(must_match: bool, title: str) -> str:
+    return f"{'must match' if must_match else 'must not match'}: {title}"
+
+
+def _verdict(db: sa.Connection, topic_id: int, article_id: int, by: str) -> str:
+    this = sa.and_(_l.topic_id == topic_id, _l.article_id == article_id, _l.by == by)
+    return db.scalar(sa.select(_l.verdict).where(this)) or ""
+
+
+def _record_label(db: sa.Connection, topic_id: int, article_id: int, before: str, after: str) -> None:
+    slug = db.scalar(sa.select(_t.slug).where(_t.id == topic_id))
+    record(db, f"labelled article {article_id} for {slug}", before, after)
 
 
 _EXAMPLE_FIELDS = ("topic_id", "must_match", "title", "body", "note")

@@ -13,6 +13,7 @@ from sqlalchemy import exc
 from monitor.model import DeliveryState, Level, Notice
 from storage import facts, rows, search
 from storage import tables as t
+from storage.audit import record
 from storage.engine import Repository, reads, writes
 from storage.migrate import SchemaState, state_of
 
@@ -110,6 +111,7 @@ class Upkeep(Repository):
     def rebuild_index(self, db: sa.Connection) -> None:
         """Make the full-text index anew from the articles, in one transaction."""
         search.rebuild(db)
+        record(db, "made the full-text index anew")
 
     # --- what admins were told --------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from web_site import NOW, Site
 
 from monitor.model import Article, Entry, Level, Source, Subscriber, Subscription, Topic
 from storage import Example, Saved
+from storage.audit import acting
 
 RUN = "window.pwned=1"
 TAGS = ("img", "svg", "body", "iframe", "video", "audio", "details", "input", "object", "marquee", "math", "a", "form")
@@ -93,7 +94,8 @@ async def fill_with_them(site: Site) -> None:
     await storage.articles.save(source, found, NOW - timedelta(minutes=5))
     for number, text in enumerate(texts[:12]):
         await storage.notices.raise_once(f"source:{text}", f"c{number}", Level.ERROR, text, NOW)
-        await storage.audit.append(text, text, text, text, NOW)
+        with acting(text, lambda: NOW):
+            await storage.audit.note(text, text, text)
     await monitor.readers.add(
         Subscriber(email="hostile@example.org", name=texts[7]),
         Subscription(subscriber_id=0, topic_ids=(saved.id,)),

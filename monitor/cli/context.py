@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -13,6 +14,7 @@ import typer
 from monitor import app as composition
 from monitor.app import Opened
 from monitor.console import err
+from storage.audit import acting
 
 T = TypeVar("T")
 
@@ -25,9 +27,23 @@ def run(body: Callable[[Opened], Coroutine[Any, Any, T]]) -> T:
 
     async def whole() -> T:
         async with composition.open_monitor(composition.settings(config_file)) as opened:
-            return await body(opened)
+            with acting(actor(), opened.monitor.now):
+                return await body(opened)
 
     return asyncio.run(whole())
+
+
+def author() -> str:
+    """Who is at the keyboard."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "admin"
+
+
+def actor() -> str:
+    """The same, as the audit names them."""
+    return f"cli:{author()}"
 
 
 @contextlib.asynccontextmanager

@@ -32,9 +32,7 @@ def erase(address: str, yes: Annotated[bool, typer.Option("--yes", help="Do not 
         typer.confirm(f"Erase {address}, for good?", abort=True)
 
     async def body(opened: Opened) -> None:
-        now = opened.monitor.now()
-        await opened.monitor.storage.people.erase(address, now)
-        await opened.monitor.storage.audit.append("admin", "erased a person", "", "", now)
+        await opened.monitor.storage.people.erase(address, opened.monitor.now())
         say("erased")
         note("backups of before, and mail in a Maildir, hold the person still: erase again after a restore")
 

@@ -84,10 +84,7 @@ def split(article: Annotated[int, typer.Argument(help="The article that is about
     async def body(opened: Opened) -> None:
         monitor = opened.monitor
         await monitor.tell_stories()
-        before = await monitor.storage.stories.of(article)
         story = await monitor.split_story(article)
-        what = (f"article {article} in story {before}", f"in story {story}")
-        await monitor.storage.audit.append("admin", "stories split", *what, monitor.now())
         say(f"article {article} is in story {story} now, and stays apart from what it was with")
 
     run(body)
@@ -103,7 +100,6 @@ def merge(
     async def body(opened: Opened) -> None:
         monitor = opened.monitor
         kept = await monitor.merge_stories(story, other)
-        await monitor.storage.audit.append("admin", "stories merge", f"{story}, {other}", str(kept), monitor.now())
         say(f"both are story {kept} now")
 
     run(body)

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from monitor.app import Opened
-from monitor.cli.context import Json, run
-from monitor.cli.tuning import Note, author
+from monitor.cli.context import Json, author, run
+from monitor.cli.tuning import Note
 from monitor.console import note, say, say_json
 from monitor.errors import ConfigError
 from monitor.match import WARNINGS, check_query

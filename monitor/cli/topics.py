@@ -10,8 +10,8 @@ import typer
 
 from monitor.app import Opened
 from monitor.cli import examples, topic_files, tuning
-from monitor.cli.context import Json, run
-from monitor.cli.tuning import Note, author
+from monitor.cli.context import Json, author, run
+from monitor.cli.tuning import Note
 from monitor.console import err, note, say, say_json, table, when
 from monitor.errors import Problem, TopicRefused
 from monitor.match import check_query, parenthesised

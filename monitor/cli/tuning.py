@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -213,14 +212,6 @@ def _read(path: Path) -> bytes:
 def _from_text(text: str) -> Article:
     title, _, body = text.strip().partition("\n")
     return Article(url="", canonical_url="", key="", title=title.strip(), body=body.strip())
-
-
-def author() -> str:
-    """Who is at the keyboard, for the revision."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "admin"
 
 
 def share(of: Share) -> str:

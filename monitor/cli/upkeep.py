@@ -14,6 +14,7 @@ from monitor.cli.context import Json, run
 from monitor.console import note, say, say_json, table
 from monitor.errors import ConfigError
 from storage import backup as backups
+from storage.audit import acting
 from storage.moving import move as move_rows
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -34,11 +35,12 @@ def backup(
     settings = _settings()
     url, now = composition.storage_url(settings), composition.utc_now()
     gone: list[Path] = []
-    if file:
-        done = backups.backup(url, file, now=now, quick=quick)
-    else:
-        directory = composition.backup_directory(settings)
-        done, gone = backups.dated(url, directory, now=now, keep=settings.backup.keep, quick=quick)
+    with acting(context.actor(), composition.utc_now):
+        if file:
+            done = backups.backup(url, file, now=now, quick=quick)
+        else:
+            directory = composition.backup_directory(settings)
+            done, gone = backups.dated(url, directory, now=now, keep=settings.backup.keep, quick=quick)
     if as_json:
         say_json(backup={"path": str(done.path), "bytes": done.size, "rows": done.rows, "checks": done.checks})
     else:
@@ -58,7 +60,8 @@ def restore(file: Path, yes: Yes = False) -> None:
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
     reason = f"restored from a backup on {now:%Y-%m-%d %H:%M} UTC: it may have been sent after the backup was made"
     url = composition.storage_url(settings)
-    done = backups.restore(url, file, reason=reason, now=now)
+    with acting(context.actor(), composition.utc_now):
+        done = backups.restore(url, file, reason=reason, now=now)
     say(f"{done.rows} rows restored; {done.held} messages are held, and so is every new digest")
     if done.aside:
         note(f"the database of before is {done.aside}: delete it when all is well")
@@ -71,7 +74,8 @@ def move(
 ) -> None:
     """Copy everything from SQLite into an empty PostgreSQL database. The old file mails no more afterwards."""
     target = to if "://" in to else _from_file(Path(to))
-    moved = move_rows(composition.storage_url(_settings()), target)
+    with acting(context.actor(), composition.utc_now):
+        moved = move_rows(composition.storage_url(_settings()), target)
     if as_json:
         say_json(rows=moved)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import replace
 from typing import Annotated
 
@@ -27,7 +26,6 @@ def create(
 
     async def body(opened: Opened) -> None:
         user, token = await opened.monitor.users.add(email, name, role)
-        await _log(opened, f"added the user {user.email}", "", user.role.value)
         note(f"{user.email} is {user.role.value}; give them this link, it works once, within a day:")
         say(setup_address(opened, token))
 
@@ -68,7 +66,6 @@ def reset(email: str) -> None:
     async def body(opened: Opened) -> None:
         user = await opened.monitor.storage.users.get(email)
         token = await opened.monitor.users.setup_link(user)
-        await _log(opened, f"made a password link for {user.email}", "", "")
         say(setup_address(opened, token))
 
     run(body)
@@ -98,7 +95,6 @@ def change(
             raise MonitorError("give --role, --on or --off")
         wanted = replace(before, role=role or before.role, active=before.active if active is None else active)
         after = await opened.monitor.storage.users.change(wanted)
-        await _log(opened, f"changed the user {after.email}", before.role.value, after.role.value)
         say(f"{after.email}: {after.role.value}, {'on' if after.active else 'off'}")
 
     run(body)
@@ -114,9 +110,3 @@ async def invite_first_admin(opened: Opened) -> str:
     if await opened.monitor.storage.users.list():
         return ""
     return setup_address(opened, await opened.monitor.users.setup_link())
-
-
-async def _log(opened: Opened, what: str, before: str, after: str) -> None:
-    await opened.monitor.storage.audit.append(
-        f"{getpass.getuser()} (command line)", what, before, after, opened.monitor.now()
-    )

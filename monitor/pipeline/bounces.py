@@ -42,7 +42,9 @@ class Bounces:
         what = f"{bounce.kind} for delivery {delivery.id}"
         if bounce.kind in HARMLESS:
             return f"{what}: nothing to do"
-        return f"{what}: {await self.note(delivery, bounce.kind, bounce.status, bounce.diagnostic)}"
+        done = await self.note(delivery, bounce.kind, bounce.status, bounce.diagnostic)
+        await self.storage.audit.note(f"took in a {what}", "", done)
+        return f"{what}: {done}"
 
     async def note(self, delivery: Delivery, kind: BounceKind, status: str, diagnostic: str) -> str:
         """Record one bounce, at the relay's door or come back later, and do what follows; what was done, in words."""

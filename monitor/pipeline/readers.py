@@ -36,11 +36,8 @@ class Readers:
         email = check_address(subscriber.email)
         if reason := await self.storage.readers.suppressed(email):
             raise MonitorError(f"{email} must not be mailed: {reason}")
-        try:
-            known = await self.storage.readers.get(email)
-        except NotFound:
-            known = await self.storage.readers.add_subscriber(replace(subscriber, email=email), self.now())
-        added = await self.storage.readers.add_subscription(self._timed(replace(subscription, subscriber_id=known.id)))
+        wanted = replace(subscriber, email=email)
+        known, added = await self.storage.readers.enrol(wanted, self._timed(subscription), self.now())
         if known.state is SubscriberState.INVITED:
             topics = await self.topics_of([added])
             letter = invitation(

@@ -130,6 +130,7 @@ class Safety:
         except ValueError as error:
             raise ParseError(str(path), str(error)) from error
         log.info("took in retractions new=%d", new)
+        await self.storage.audit.note("imported a Retraction Watch list", "", f"{new} new notices")
         return new
 
     @property

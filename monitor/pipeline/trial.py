@@ -14,11 +14,12 @@ NOBODYS_EPOCH = -1  # the links of such a mail open nothing
 async def send_trial(
     publisher: Publisher, sender: Sender, reader: Subscriber, subscription: Subscription, user: User
 ) -> Message:
-    """Send `user` what this reader would get now, marked [TEST]. Nothing is recorded. Raises DeliveryError."""
+    """Send `user` what this reader would get now, marked [TEST]. Only the audit tells. Raises DeliveryError."""
     to_user = replace(reader, email=user.email, name=user.name, token_epoch=NOBODYS_EPOCH)
     _, message = await publisher.preview(to_user, subscription)
     trial = as_test(message)
     await sender.mailer.send(trial)
+    await publisher.storage.audit.note(f"sent a test of the digest of {reader.email}", "", user.email)
     return trial
 
 

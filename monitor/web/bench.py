@@ -10,7 +10,7 @@ from starlette.datastructures import FormData
 from monitor.errors import MonitorError, QueryError, StorageError, TopicRefused
 from monitor.model import Topic, Verdict
 from monitor.web.drafts import Draft, Preview, draft_of, read_draft, try_draft
-from monitor.web.pages import audit, go, is_htmx, opened_of, user_of, view
+from monitor.web.pages import go, is_htmx, opened_of, user_of, view
 from monitor.web.pasted import MAX_PASTED, article_of
 from monitor.web.shapes import bars, weekly
 from monitor.web.words import advice, synonyms
@@ -101,7 +101,7 @@ async def save_topic(request: Request, slug: str) -> Response:
     opened = opened_of(request)
     saved, form, draft = await _sent(request, slug)
     try:
-        stored = await opened.monitor.tuning.save(
+        await opened.monitor.tuning.save(
             draft.topic(saved), user_of(request).email, draft.note, force=form.get("force") == "yes"
         )
     except TopicRefused as error:
@@ -114,7 +114,6 @@ async def save_topic(request: Request, slug: str) -> Response:
         return await bench_page(request, saved, draft, status=409, error=str(error))
     except MonitorError as error:
         return await bench_page(request, saved, draft, status=422, error=str(error))
-    await audit(request, f"saved the topic {slug}, revision {stored.revision}", saved.query, stored.query)
     return go(f"/topics/{slug}?done=saved")
 
 
@@ -131,7 +130,6 @@ async def label(
     found = await opened.monitor.storage.articles.get(article)
     said = Verdict(verdict) if verdict in set(Verdict) else None
     await opened.monitor.tuning.judge(slug, found.id, said, by)
-    await audit(request, f"labelled article {found.id} for {slug}", "", verdict)
     if is_htmx(request):
         return view(request, "label.html", slug=slug, article_id=found.id, title=found.title, verdict=said, back=back)
     return go(f"/articles/{found.id}?done=labelled" if back == "article" else f"/topics/{slug}?done=labelled")

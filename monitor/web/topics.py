@@ -12,7 +12,7 @@ from monitor.match.exchange import is_slug
 from monitor.model import Topic
 from monitor.web.bench import bench_page
 from monitor.web.drafts import draft_of
-from monitor.web.pages import audit, go, opened_of, user_of, view
+from monitor.web.pages import go, opened_of, user_of, view
 from monitor.web.pasted import MAX_PASTED, article_of
 from monitor.web.rematch import rematch_soon
 from monitor.web.shapes import bars, weekly, word_diff
@@ -57,7 +57,6 @@ async def add_topic(
         saved = await monitor.tuning.save(topic, user_of(request).email, "new", force=False)
     except MonitorError as error:
         return view(request, "topic_new.html", status=422, slug=slug, name=name, query=query, error=str(error))
-    await audit(request, f"added the topic {saved.slug}", "", saved.query)
     return go(f"/topics/{saved.slug}?done=added")
 
 
@@ -80,9 +79,7 @@ async def add_example(
         draft = draft_of(saved)
         return await bench_page(request, saved, draft, status=422, example=what, example_error=str(error))
     tuning = opened.monitor.tuning
-    added = await tuning.add_example(saved, article, must_match=must_match == "yes", note=note)
-    kind = "must match" if added.must_match else "must not match"
-    await audit(request, f"added example {added.id} to {slug}", "", f"{kind}: {added.title}")
+    await tuning.add_example(saved, article, must_match=must_match == "yes", note=note)
     return go(f"/topics/{slug}?done=added#examples")
 
 
@@ -91,7 +88,6 @@ async def remove_example(request: Request, slug: str, number: int) -> Response:
     tuning = opened_of(request).monitor.tuning
     mine = await tuning.example(slug, number)
     await tuning.storage.topics.remove_example(mine.id)
-    await audit(request, f"removed example {number} of {slug}", mine.title, "")
     return go(f"/topics/{slug}?done=removed#examples")
 
 
@@ -114,9 +110,7 @@ async def history(request: Request, slug: str) -> Response:
 @router.post("/{slug}/restore")
 async def restore(request: Request, slug: str, number: Annotated[int, Form(ge=1)]) -> Response:
     monitor = opened_of(request).monitor
-    before = await monitor.storage.topics.get(slug)
-    after = await monitor.tuning.restore(slug, number, user_of(request).email)
-    await audit(request, f"restored revision {number} of the topic {slug}", before.query, after.query)
+    await monitor.tuning.restore(slug, number, user_of(request).email)
     return go(f"/topics/{slug}?done=restored")
 
 
@@ -126,16 +120,13 @@ async def clone(request: Request, slug: str, new_slug: Annotated[str, Form(max_l
     if not is_slug(new_slug):
         raise MonitorError("a short name is made of small letters, digits and hyphens")
     copy = await monitor.tuning.clone(slug, new_slug, user_of(request).email)
-    await audit(request, f"copied the topic {slug} to {copy.slug}", "", copy.query)
     return go(f"/topics/{copy.slug}?done=added")
 
 
 @router.post("/{slug}/active")
 async def switch(request: Request, slug: str, on: Annotated[str, Form(max_length=5)] = "") -> Response:
     topics = opened_of(request).monitor.storage.topics
-    before = await topics.get(slug)
     after = await topics.set_active(slug, on == "yes")
-    await audit(request, f"switched the topic {slug}", _state(before), _state(after))
     return go(f"/topics/{slug}?done={_state(after)}")
 
 
@@ -148,5 +139,4 @@ async def rematch(request: Request, slug: str) -> Response:
     """Apply the saved query to the whole archive, in the background; it goes on where it was interrupted."""
     await opened_of(request).monitor.storage.topics.get(slug)
     rematch_soon(request, slug)
-    await audit(request, f"matches the archive anew for the topic {slug}")
     return go(f"/topics/{slug}?done=rematching")

@@ -25,6 +25,7 @@ import storage as store
 from monitor.errors import StorageError
 from monitor.model import Level
 from storage import SchemaState, Storage, tables
+from storage.audit import acting
 from storage.engine import checked_url
 from storage.migrate import config
 
@@ -61,8 +62,11 @@ async def test_two_processes_raise_a_notice_once(storage: Storage, storage_url: 
 
 
 async def test_the_audit_keeps_what_was_before_and_after(storage: Storage) -> None:
-    await storage.audit.append("ada", "topic:mtor", "mTOR", "mTOR OR mTORC1", NOW)
-    await storage.audit.append("bob", "source:news", "", "added", NOW)
+    with acting("ada", lambda: NOW):
+        await storage.audit.note("topic:mtor", "mTOR", "mTOR OR mTORC1")
+        with acting("bob", lambda: NOW):
+            await storage.audit.note("source:news", "", "added")
+    await storage.audit.note("the program's own doing")
 
     newest, oldest = await storage.audit.recent()
 

@@ -13,6 +13,7 @@ from monitor.console import plain
 from monitor.errors import NotFound, StorageError
 from monitor.model import ApiToken, Label, Level, Role, Session, Subscriber, Subscription, User, Verdict
 from storage import Storage, tables
+from storage.audit import acting
 from storage.engine import checked_url
 
 ADA, BOB = "Ada.Lovelace@example.org", "bob@example.org"
@@ -46,7 +47,8 @@ async def fill(storage: Storage) -> None:
         await storage.users.add_token(
             f"SECRET token {email}", ApiToken(user_id=user.id, name="script", scopes=("topics:read",), created_at=NOW)
         )
-        await storage.audit.append(email.lower(), f"invited {email}", "", f"added {email}", NOW)
+        with acting(email.lower(), lambda: NOW):
+            await storage.audit.note(f"invited {email}", "", f"added {email}")
         await storage.notices.raise_once(f"reader:{reader.id}", "x", Level.WARNING, f"{email} bounced", NOW)
 
 

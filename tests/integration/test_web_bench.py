@@ -158,7 +158,7 @@ async def test_history_shows_the_difference_word_by_word_and_restores(site: Site
     assert answer.status_code == 303
     topic = await site.opened.monitor.storage.topics.get("pain")
     assert (topic.query, topic.revision) == (QUERY, 3)
-    assert "restored revision 1 of the topic pain" in await audited(site)
+    assert "saved the topic pain, revision 3" in await audited(site)
 
 
 async def test_a_topic_is_made_copied_and_switched(site: Site, admin: httpx.AsyncClient) -> None:
