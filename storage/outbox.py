@@ -16,7 +16,8 @@ from monitor.errors import NotFound, StorageError
 from monitor.model import Delivery, DeliveryState, Level, SubscriberState, Subscription
 from storage import rows
 from storage import tables as t
-from storage.engine import Repository, changed, chunks, insert_into, reads, writes
+from storage.audit import record
+from storage.engine import Repository, changed, insert_into, reads, writes
 from storage.notices import close_about, raise_once
 from storage.values import SentDigest
 
@@ -271,6 +272,7 @@ class Outbox(Repository):
         step = {"state": QUEUED, "not_before": now, "attempts": 0, "first_tried_at": None, "settled_at": None}
         db.execute(t.delivery.update().where(_d.id == delivery_id).values(step))
         close_about(db, f"delivery:{delivery_id}", now)  # an admin has seen and decided
+        record(db, f"retry of delivery {delivery_id}", before.state.value, QUEUED)
         return _get(db, delivery_id)
 
     @writes
@@ -280,7 +282,10 @@ class Outbox(Repository):
             db.execute(t.fact.delete().where(t.fact.c.name == _HELD))
         these = _d.id.in_(delivery_ids) if delivery_ids else sa.true()
         step = {"state": QUEUED, "not_before": now, "settled_at": None}
-        return db.execute(t.delivery.update().where(_d.state == HELD, these).values(step)).rowcount
+        released = db.execute(t.delivery.update().where(_d.state == HELD, these).values(step)).rowcount
+        which = f"delivery {', '.join(map(str, delivery_ids))}" if delivery_ids else "all held messages"
+        record(db, f"release of {which}", "", f"{released} released")
+        return released
 
     @writes
     def cancel(self, db: sa.Connection, delivery_id: int, now: datetime) -> Delivery:
@@ -291,6 +296,7 @@ class Outbox(Repository):
         _settle(db, _d.id == delivery_id, CANCELLED, "cancelled", now)
         _release_items(db, [delivery_id])
         close_about(db, f"delivery:{delivery_id}", now)
+        record(db, f"cancel of delivery {delivery_id}", before.state.value, CANCELLED)
         return _get(db, delivery_id)
 
     @writes

@@ -180,7 +180,9 @@ class Monitor:
         """Visit one source now, due or not. None when another process is at it. Raises NotFound."""
         await self.sync_topics()
         source = await self.storage.sources.claim(slug, self.now(), self.rules.lease)
-        return await self.ingest.refresh(source) if source else None
+        visit = await self.ingest.refresh(source) if source else None
+        await self.storage.audit.note(f"polled the source {slug}", "", visit.outcome if visit else "busy")
+        return visit
 
     async def visit(self, source: Source) -> Poll:
         """Visit a claimed source. Cut off by a drain, it gives its claim back, and nobody need wait for it."""
