@@ -133,6 +133,8 @@ class FakePubMed:
     searches: int = 0
     unknown: tuple[str, ...] = ()
     small: bool = False  # records that hold next to nothing
+    papers: dict[int, str] = field(default_factory=dict)  # records other than the usual one
+    by_words: dict[str, list[int]] = field(default_factory=dict)  # what a search for one paper finds
 
     def answer(self, asked: Asked) -> Answer:
         if asked.path.endswith("esearch.fcgi"):
@@ -145,6 +147,9 @@ class FakePubMed:
         self.searches += 1
         if trouble := self.search_troubles.pop(self.searches, None):
             return trouble
+        if "mindate" not in said:
+            ids = next((ids for words, ids in self.by_words.items() if words in said["term"].lower()), [])
+            return as_json({"esearchresult": {"count": str(len(ids)), "idlist": [str(pmid) for pmid in ids]}})
         first, last = (date(*map(int, said[name].split("/"))) for name in ("mindate", "maxdate"))
         found = [pmid for day in sorted(self.days, reverse=True) if first <= day <= last for pmid in self.days[day]]
         self.histories.append(found)
@@ -166,6 +171,8 @@ class FakePubMed:
         self.fetches += 1
         if trouble := self.troubles.pop(self.fetches, None):
             return trouble
+        if "id" in said:
+            return as_xml(article_set("".join(self._record(int(pmid)) for pmid in said["id"].split(","))))
         known = said.get("WebEnv", "").removeprefix("MCID_")
         if not known.isdigit() or int(known) > len(self.histories):
             return as_xml("<?xml version='1.0'?><eFetchResult><ERROR>Unable to obtain query #1</ERROR></eFetchResult>")
@@ -175,9 +182,12 @@ class FakePubMed:
                 "<eFetchResult><ERROR>Search Backend failed: Exception: only the first 9,999</ERROR></eFetchResult>"
             )
         some = self.histories[int(known) - 1][start : start + int(said["retmax"])]
-        write = small_record if self.small else record
-        records = "".join("<PubmedArticle><oh & no>" if pmid in self.unreadable else write(pmid) for pmid in some)
-        return as_xml(article_set(records))
+        return as_xml(article_set("".join(map(self._record, some))))
+
+    def _record(self, pmid: int) -> str:
+        if pmid in self.unreadable:
+            return "<PubmedArticle><oh & no>"
+        return self.papers.get(pmid) or (small_record if self.small else record)(pmid)
 
 
 RATE_LIMITED = as_json({"error": "API rate limit exceeded", "api-key": "127.0.0.1", "count": "4", "limit": "3"}, 429,

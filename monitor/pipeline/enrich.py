@@ -107,6 +107,8 @@ class Enrichment:
         Raises FetchError or ParseError when one of them could not be asked; the next look asks only the others.
         """
         known = await self.storage.papers.known(article.doi, article.pmid, self.now() - self.fresh)
+        if known and not known.found:  # what no index knew may be registered the next day
+            known = await self.storage.papers.known(article.doi, article.pmid, self.now() - DAY)
         paper = known or Paper(doi=normal_doi(article.doi), pmid=article.pmid, found=False)
         if again:  # the others have said what they know
             paper = replace(paper, asked=tuple(dict.fromkeys((*paper.asked, "crossref", "unpaywall", "openalex"))))
