@@ -7,14 +7,14 @@ message gets an epoch; only the newest epoch may settle it.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from monitor.errors import NotFound, StorageError
 from monitor.model import Delivery, DeliveryState, Level, SubscriberState, Subscription
-from storage import rows
+from storage import ledger, rows
 from storage import tables as t
 from storage.audit import record
 from storage.engine import Repository, changed, insert_into, reads, writes
@@ -24,11 +24,9 @@ from storage.values import SentDigest
 _d = t.delivery.c
 _n = t.subscription.c
 _i = t.digest_item.c
-_g = t.ledger.c
 _BODIES = ("data", "compact", "html")
 _HELD = "outbox_held"
 _RESENDS = 1  # automatic ones: a message that is in doubt twice waits for a human
-_NEW, _UPDATE = "new", "update"
 
 QUEUED, SENDING, ACCEPTED, DEFERRED, FAILED, IN_DOUBT, HELD, CANCELLED = (
     state.value
@@ -79,11 +77,11 @@ class Outbox(Repository):
                 number = _insert(db, delivery)
                 if number is None:
                     return None
-                kinds = {one: _kinds(one in updates, one in papers) for one in article_ids}
-                _freeze_items(db, number, delivery, kinds)
-                _freeze_safety(db, number, delivery, safety)
+                ledger.enter_items(db, number, delivery, ledger.kinds_of(article_ids, updates, papers))
+                ledger.enter_safety(db, number, delivery, safety)
+                record(db, f"sent a digest to {delivery.message.recipient} before its day")
                 return _get(db, number)
-        except _OvertakenError:
+        except ledger.OvertakenError:
             return None
 
     @writes
@@ -100,7 +98,7 @@ class Outbox(Repository):
         try:
             step = {"next_digest_at": next_at, "silent_periods": silent_periods}
             _move_on(db, subscription.id, expected_next_at, step)
-        except _OvertakenError:
+        except ledger.OvertakenError:
             return False
         return True
 
@@ -139,15 +137,16 @@ class Outbox(Repository):
     @writes
     def renew(self, db: sa.Connection, delivery: Delivery, lease_until: datetime) -> bool:
         """Keep a claim for longer. False: it is lost, do not send."""
-        return changed(db.execute(t.delivery.update().where(_held(delivery)).values(lease_until=lease_until)))
+        return changed(
+            db.execute(t.delivery.update().where(_last_claim(delivery, SENDING)).values(lease_until=lease_until))
+        )
 
     @writes
     def accepted(self, db: sa.Connection, delivery: Delivery, now: datetime) -> bool:
         """The relay took it. Counts even after the lease ran out, as long as nobody else claimed it: then a second copy
-        need not be sent.
+        need not be sent. This and the ways to settle below say the same when they are asked again.
         """
-        last_holder = sa.and_(_d.id == delivery.id, _d.epoch == delivery.epoch, _d.epoch > 0)
-        return _settle(db, sa.and_(last_holder, _d.state.in_((SENDING, IN_DOUBT, QUEUED))), ACCEPTED, "", now)
+        return _settle(db, _last_claim(delivery, SENDING, IN_DOUBT, QUEUED, ACCEPTED), ACCEPTED, "", now)
 
     @writes
     def deferred(
@@ -172,20 +171,20 @@ class Outbox(Repository):
         if not counts:
             step["attempts"] = _d.attempts - 1
             step["first_tried_at"] = sa.case((_d.attempts <= 1, sa.null()), else_=_d.first_tried_at)
-        return changed(db.execute(t.delivery.update().where(_held(delivery)).values(step)))
+        return changed(db.execute(t.delivery.update().where(_last_claim(delivery, SENDING)).values(step)))
 
     @writes
     def failed(self, db: sa.Connection, delivery: Delivery, reason: str, now: datetime) -> bool:
         """Given up. Its articles leave the reader's ledger, so that the next digest may bring them."""
-        if not _settle(db, _held(delivery), FAILED, reason, now):
+        if not _settle(db, _last_claim(delivery, SENDING, FAILED), FAILED, reason, now):
             return False
-        _release_items(db, [delivery.id])
+        ledger.give_back(db, [delivery.id])
         return True
 
     @writes
     def in_doubt(self, db: sa.Connection, delivery: Delivery, reason: str, now: datetime) -> bool:
         """Sent, but the answer was lost. `recover` decides what follows."""
-        return _settle(db, _held(delivery), IN_DOUBT, reason, now)
+        return _settle(db, _last_claim(delivery, SENDING, IN_DOUBT), IN_DOUBT, reason, now)
 
     @writes
     def bounced(
@@ -248,7 +247,8 @@ class Outbox(Repository):
         """Newest first, below `before_id`, in these states (none: all); without the messages' bodies. `digests`: no
         letters.
         """
-        wanted = [_d.state.in_([state.value for state in states])] if states else []
+        wanted: builtins.list[sa.ColumnElement[bool]] = []
+        wanted += [_d.state.in_([state.value for state in states])] if states else []
         wanted += [_d.id < before_id] if before_id is not None else []
         wanted += [_d.subscriber_id == subscriber_id] if subscriber_id is not None else []
         wanted += [_d.subscription_id.is_not(None)] if digests else []
@@ -268,7 +268,7 @@ class Outbox(Repository):
         if before.state not in _RETRIED:
             raise StorageError(f"delivery {delivery_id} is {before.state.value}: only one that waits can be sent again")
         if before.state is DeliveryState.FAILED:
-            _enter_ledger(db, before)
+            ledger.enter_again(db, before)
         step = {"state": QUEUED, "not_before": now, "attempts": 0, "first_tried_at": None, "settled_at": None}
         db.execute(t.delivery.update().where(_d.id == delivery_id).values(step))
         close_about(db, f"delivery:{delivery_id}", now)  # an admin has seen and decided
@@ -294,7 +294,7 @@ class Outbox(Repository):
         if before.state in (DeliveryState.SENDING, DeliveryState.ACCEPTED):
             raise StorageError(f"delivery {delivery_id} is {before.state.value}: too late to cancel it")
         _settle(db, _d.id == delivery_id, CANCELLED, "cancelled", now)
-        _release_items(db, [delivery_id])
+        ledger.give_back(db, [delivery_id])
         close_about(db, f"delivery:{delivery_id}", now)
         record(db, f"cancel of delivery {delivery_id}", before.state.value, CANCELLED)
         return _get(db, delivery_id)
@@ -304,7 +304,7 @@ class Outbox(Repository):
         """Cancel waiting digests whose reader or subscription is no longer active; how many."""
         ids = db.scalars(sa.select(_d.id).where(_d.state.in_((*_WAITING, HELD)), sa.not_(_wanted()))).all()
         _settle(db, _d.id.in_(ids), CANCELLED, "the reader no longer wants it", now)
-        _release_items(db, ids)
+        ledger.give_back(db, ids)
         return len(ids)
 
     @writes
@@ -351,10 +351,6 @@ def hold_all(db: sa.Connection, reason: str) -> int:
     return db.execute(t.delivery.update().where(open_states).values(step)).rowcount
 
 
-class _OvertakenError(Exception):
-    """Another process was first; the savepoint undoes what was done."""
-
-
 # --- steps ----------------------------------------------------------------------------------------------------
 
 
@@ -363,7 +359,7 @@ def _move_on(
 ) -> None:
     same = sa.and_(_n.id == subscription_id, _n.next_digest_at.is_not_distinct_from(expected_next_at))
     if not changed(db.execute(t.subscription.update().where(same).values(step))):
-        raise _OvertakenError
+        raise ledger.OvertakenError
 
 
 def _insert(db: sa.Connection, delivery: Delivery) -> int | None:
@@ -376,76 +372,9 @@ def _insert(db: sa.Connection, delivery: Delivery) -> int | None:
     return number
 
 
-def _kinds(update: bool, paper: bool) -> str:
-    return _UPDATE if update else f"{_NEW},{_UPDATE}" if paper else _NEW
-
-
-def _freeze_items(db: sa.Connection, number: int, delivery: Delivery, kinds: Mapping[int, str]) -> None:
-    if not kinds:
-        return
-    items = [
-        {"delivery_id": number, "number": place, "article_id": one, "kinds": kinds[one]}
-        for place, one in enumerate(kinds, 1)
-    ]
-    db.execute(t.digest_item.insert(), items)
-    repeat = db.scalar(sa.select(_n.repeat).where(_n.id == delivery.subscription_id))
-    if not _enter(db, number, delivery.subscriber_id, kinds) and not repeat:
-        raise _OvertakenError
-
-
-def _freeze_safety(db: sa.Connection, number: int, delivery: Delivery, corrections: Sequence[int]) -> None:
-    for place, one in enumerate(dict.fromkeys(corrections), 1):
-        db.execute(t.safety_item.insert().values(delivery_id=number, number=place, correction_id=one))
-        told = {"subscriber_id": delivery.subscriber_id, "correction_id": one, "delivery_id": number}
-        if not changed(db.execute(insert_into(db, t.told).values(told).on_conflict_do_nothing())):
-            raise _OvertakenError
-
-
-def _enter(db: sa.Connection, number: int, subscriber_id: int, kinds: Mapping[int, str]) -> bool:
-    """Each article's story into the ledger; False if one stood there already as what it comes as now."""
-    member = t.story_member.c
-    story_of: dict[int, int] = {}
-    for some in chunks(sorted(kinds)):
-        story_of.update(
-            db.execute(sa.select(member.article_id, member.story_id).where(member.article_id.in_(some))).all()
-        )
-    rows_of: dict[str, dict[int, rows.Values]] = {_NEW: {}, _UPDATE: {}}
-    entered = 0
-    for one, names in kinds.items():
-        story = story_of.get(one, one)
-        row = {"subscriber_id": subscriber_id, "story_id": story, "article_id": one, "delivery_id": number}
-        for place, kind in enumerate(names.split(",")):
-            entered += 0 if place or story in rows_of[kind] else 1
-            rows_of[kind].setdefault(story, {**row, "kind": kind})
-    wanted = [row for some in rows_of.values() for _, row in sorted(some.items())]
-    leading = [row for row in wanted if kinds[row["article_id"]].split(",")[0] == row["kind"]]
-    done = db.execute(insert_into(db, t.ledger).on_conflict_do_nothing(), leading).rowcount
-    following = [row for row in wanted if row not in leading]
-    if following:
-        db.execute(insert_into(db, t.ledger).on_conflict_do_nothing(), following)
-    return done == entered == len(kinds)
-
-
-def _enter_ledger(db: sa.Connection, delivery: Delivery) -> None:
-    """Once more, after a failure took the stories out."""
-    query = sa.select(_i.article_id, _i.kinds).where(_i.delivery_id == delivery.id).order_by(_i.number)
-    kinds = {row.article_id: row.kinds for row in db.execute(query)}
-    repeat = db.scalar(sa.select(_n.repeat).where(_n.id == delivery.subscription_id))
-    if kinds and not _enter(db, delivery.id, delivery.subscriber_id, kinds) and not repeat:
-        raise StorageError(f"a later digest has brought articles of delivery {delivery.id}: it is not sent again")
-    s = t.safety_item.c
-    for one in db.scalars(sa.select(s.correction_id).where(s.delivery_id == delivery.id).order_by(s.number)).all():
-        told = {"subscriber_id": delivery.subscriber_id, "correction_id": one, "delivery_id": delivery.id}
-        db.execute(insert_into(db, t.told).values(told).on_conflict_do_nothing())
-
-
-def _release_items(db: sa.Connection, delivery_ids: Sequence[int]) -> None:
-    db.execute(t.ledger.delete().where(_g.delivery_id.in_(delivery_ids)))
-    db.execute(t.told.delete().where(t.told.c.delivery_id.in_(delivery_ids)))
-
-
-def _held(delivery: Delivery) -> sa.ColumnElement[bool]:
-    return sa.and_(_d.id == delivery.id, _d.epoch == delivery.epoch, _d.state == SENDING)
+def _last_claim(delivery: Delivery, *states: str) -> sa.ColumnElement[bool]:
+    """Nobody claimed it after its holder, and it is in one of these."""
+    return sa.and_(_d.id == delivery.id, _d.epoch == delivery.epoch, _d.epoch > 0, _d.state.in_(states))
 
 
 def _settle(db: sa.Connection, which: sa.ColumnElement[bool], state: str, reason: str, now: datetime) -> bool:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from monitor import schedule
 from monitor.deliver import Breaker, Class, Mailer, classify
 from monitor.deliver.bounces import BounceKind, bounce_address
-from monitor.errors import DeliveryError, DeliveryInDoubt, DeliveryRefused, NotFound, RelayUnreachable, RelayUnusable
+from monitor.errors import (
+    DeliveryError,
+    DeliveryInDoubt,
+    DeliveryRefused,
+    NotFound,
+    RelayUnreachable,
+    RelayUnusable,
+    StorageError,
+)
 from monitor.meter import Meter
 from monitor.model import Cadence, Delivery, Level
 from monitor.pipeline.bounces import Bounces
@@ -25,6 +35,7 @@ BOUNCES = {
     Class.SOFT_BOUNCE: BounceKind.SOFT,
     Class.POLICY: BounceKind.POLICY,
 }
+AGAIN = 0.5  # seconds between two tries to write an answer down
 RELAY = "relay"  # the subject of notices about the mail server itself
 
 
@@ -71,7 +82,8 @@ class Sender:
             try:
                 await self._send(delivery)
             except DeliveryInDoubt as error:
-                await outbox.in_doubt(delivery, error.reason, self._now())
+                reason = error.reason
+                await self._surely(lambda: outbox.in_doubt(delivery, reason, self._now()))
                 self._meter.messages.add("in_doubt")
                 log.warning("in doubt delivery=%d reason=%s", delivery.id, error.reason)
             except (RelayUnreachable, RelayUnusable) as error:
@@ -81,10 +93,24 @@ class Sender:
             except DeliveryError as error:
                 await self._deferred(delivery, error)
             else:
-                await outbox.accepted(delivery, self._now())
+                await self._surely(lambda: outbox.accepted(delivery, self._now()))
                 self._meter.messages.add("accepted")
                 await self._count(Class.OK)
                 log.info("accepted delivery=%d", delivery.id)
+
+    async def _surely(self, settle: Callable[[], Awaitable[bool]]) -> bool:
+        """Only we know what the relay said: it is written down when the database is back, unless that takes longer than
+        a lease. Asking once more after a lost answer changes nothing.
+        """
+        last = time.monotonic() + self._lease.total_seconds()
+        while True:
+            try:
+                return await settle()
+            except StorageError as error:
+                if time.monotonic() > last:
+                    raise
+                log.warning("not settled yet reason=%s", error)
+                await asyncio.sleep(AGAIN)
 
     async def _send(self, delivery: Delivery) -> None:
         """The message, or its compact form where the server finds it too big. Not without the claim."""
