@@ -10,12 +10,11 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from index_servers import RATE_LIMITED, Answer, Asked, FakePubMed, IndexServer, article_set, as_json, as_xml, record
+from index_servers import Answer, FakePubMed, IndexServer, as_json
 from source_rooms import ACCESS, NOW, Room, room_of
 
 from monitor.model import Source, SourceKind
 from monitor.parse.asking import Access
-from monitor.sandbox import Sandbox
 
 RESULTS = {date(2026, 11, 1 + n): list(range(1000 + n * 50, 1050 + n * 50)) for n in range(20)}
 
@@ -52,43 +51,6 @@ async def room(url: str, server: IndexServer) -> AsyncIterator[Room]:
 
 async def stored(room: Room) -> list[str]:
     return sorted(article.pmid for article in await room.storage.articles.recent(limit=5_000))
-
-
-async def test_a_thousand_results_arrive_complete_through_limits_a_broken_chunk_and_a_restart(
-    url: str, pubmed: FakePubMed
-) -> None:
-    cut = as_xml(article_set("".join(record(pmid) for pmid in range(1, 200)))[:40_000])
-    pubmed.search_troubles = {1: as_json({"esearchresult": {"ERROR": "Search Backend failed"}}), 2: RATE_LIMITED}
-    pubmed.troubles = {1: RATE_LIMITED, 2: RATE_LIMITED, 4: cut, 5: (502, {}, b"<html>Bad Gateway</html>")}
-    pubmed.troubles[6] = as_xml("<?xml version='1.0'?><eFetchResult><ERROR>Cannot get UIDs</ERROR></eFetchResult>")
-    fourth_chunk = asyncio.Event()
-
-    def answer(asked: Asked) -> Answer:
-        if asked.said.get("retstart") == "600":
-            fourth_chunk.set()
-        return pubmed.answer(asked)
-
-    async with IndexServer(answer).running() as server, Sandbox(workers=1) as sandbox:
-        async with room_of(url, server.place, sandbox=sandbox) as first:
-            await first.add(a_search(server))
-            visit = asyncio.create_task(first.poll())
-            await fourth_chunk.wait()
-            visit.cancel()  # the process dies in the middle
-            await asyncio.gather(visit, return_exceptions=True)
-            half = await stored(first)
-            after_the_crash = await first.source()
-
-        async with room_of(url, server.place, sandbox=sandbox) as second:
-            second.later(minutes=1)  # the lease of the dead process has run out
-            poll = await second.poll()
-            whole = await stored(second)
-            done = await second.source()
-
-    assert len(half) == 600
-    assert after_the_crash.since is None  # or the other 400 were lost
-    assert whole == sorted(str(pmid) for day in RESULTS.values() for pmid in day)
-    assert (poll.outcome, poll.entries, poll.new) == ("ok", 1000, 400)
-    assert done.since == NOW + timedelta(minutes=1)
 
 
 async def test_the_next_visit_asks_only_for_what_is_new(room: Room, server: IndexServer, pubmed: FakePubMed) -> None:
