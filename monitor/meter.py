@@ -20,6 +20,11 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 Labels = tuple[str, ...]
+BEGIN_AT_ZERO = {
+    "messages": ("accepted", "deferred", "failed", "in_doubt"),
+    "bounces": ("hard", "soft", "policy", "complaint"),
+    "unsubscribes": ("link", "admin", "complaint"),
+}
 
 
 @dataclass(slots=True)
@@ -105,7 +110,10 @@ class Meter:
         )
         self.jobs = Metric("monitor_job_runs_total", "counter", "Beats of the heartbeat.", ("job", "outcome"))
         self.job_success = Metric(
-            "monitor_job_last_success_timestamp_seconds", "gauge", "When a beat last went well.", ("job",)
+            "monitor_job_last_success_timestamp_seconds",
+            "gauge",
+            "When a beat last went well; until then, when it began.",
+            ("job",),
         )
         self.messages = Metric(
             "monitor_digest_messages_total", "counter", "Messages by what became of them.", ("outcome",)
@@ -115,8 +123,14 @@ class Meter:
         )
         self.bounces = Metric("monitor_bounces_total", "counter", "Mail that came back.", ("class",))
         self.unsubscribes = Metric("monitor_unsubscribes_total", "counter", "Readers who left.", ("via",))
-        for outcome in ("accepted", "deferred", "failed"):  # a rate needs a beginning: the first failure is one, too
-            self.messages.add(outcome, by=0.0)
+        for metric, values in BEGIN_AT_ZERO.items():  # a rate needs a beginning: the first failure is one, too
+            for value in values:
+                getattr(self, metric).add(value, by=0.0)
+
+    def begin(self, job: str, at: datetime) -> None:
+        """A beat is there, and its silence counts from now: one that never goes well is silent, too."""
+        self.jobs.add(job, "failed", by=0.0)
+        self.job_success.set(at.timestamp(), job)
 
     def beat(self, job: str, well_at: datetime | None) -> None:
         """A beat ended: well, then; or (None) not."""

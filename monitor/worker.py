@@ -46,6 +46,7 @@ class Heartbeat:
         for beat in (*dispatcher.beats(), watch):
             name, seconds = beat.name, beat.seconds
             self._well[name] = monitor.now()
+            monitor.meter.begin(name, self._well[name])
             self._limits[name] = timedelta(seconds=LONGEST_SILENCE + 3 * seconds)
             trigger = IntervalTrigger(seconds=seconds, timezone=UTC, jitter=min(1.0, seconds / 5))
             # the clock must never wait for the work: each beat only starts it, unless the last one is still at it

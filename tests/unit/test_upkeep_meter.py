@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from monitor.meter import LABEL_SETS, OTHER, Histogram, Meter, Metric, exposition, gauge
+from monitor.deliver.bounces import BounceKind
+from monitor.meter import BEGIN_AT_ZERO, LABEL_SETS, OTHER, Histogram, Meter, Metric, exposition, gauge
 from monitor.model import Level
 from monitor.web.health import _stored
 from storage import Gauges
@@ -108,6 +109,18 @@ def test_a_counter_that_never_counted_is_there_for_the_first_rate() -> None:
 
     assert 'monitor_digest_messages_total{outcome="failed"} 0' in text
     assert "monitor_articles_duplicate_total 0" in text
+    assert 'monitor_bounces_total{class="hard"} 0' in text
+    assert set(BEGIN_AT_ZERO["bounces"]) <= {kind.value for kind in BounceKind}
+
+
+def test_a_beat_that_never_goes_well_has_a_time_from_which_its_silence_counts() -> None:
+    meter = Meter()
+    meter.begin("outbox", NOW)
+    meter.beat("outbox", None)
+    text = exposition(meter.families())
+
+    assert f'monitor_job_last_success_timestamp_seconds{{job="outbox"}} {NOW.timestamp():.0f}' in text
+    assert 'monitor_job_runs_total{job="outbox",outcome="failed"} 1' in text
 
 
 # --- ops/ -----------------------------------------------------------------------------------------------------
