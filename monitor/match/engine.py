@@ -195,6 +195,7 @@ class Engine:
             self._release_symbol(symbol)
         for phrase in needle.phrases:
             self._take_down(phrase)
+        needle.phrases = ()  # no circle is left for a collector
 
     def _hang(self, needle: Needle, pattern: Pattern) -> float:
         """Also tells how common the rarest of its words is, which carries it."""
@@ -207,8 +208,9 @@ class Engine:
         order = [symbol.common for symbol in symbols]
         common = min(order)
         anchor = order.index(common)
-        sides = [i for i in (anchor - 1, anchor + 1) if 0 <= i < len(order)]
-        beside = min(sides, key=order.__getitem__, default=anchor)
+        beside = anchor - 1 if anchor else min(1, len(order) - 1)
+        if 0 < anchor < len(order) - 1 and order[anchor + 1] < order[anchor - 1]:
+            beside = anchor + 1
         phrase = Phrase(needle, symbols, pattern, anchor, beside)
         needle.phrases += (phrase,)
         symbol = symbols[anchor]

@@ -76,6 +76,9 @@ def parenthesised(text: str) -> str:
     return str(query)
 
 
+_JOINTS = (Kind.AND, Kind.OR, Kind.NOT)  # few enough to be told by identity
+
+
 class _TooMuch(Exception):
     """A cap was reached: the problem is noted, the rest is not read."""
 
@@ -148,11 +151,10 @@ class _Parser:
 
     def operator(self, *, first: bool) -> Lexeme:
         """What joins the next unit to those before; of kind END where nothing is written."""
-        ahead = self.peek()
-        found = Lexeme(Kind.END, "", ahead.start, ahead.start)
-        while self.peek().kind in (Kind.AND, Kind.OR, Kind.NOT):
-            lexeme = self.peek()
-            self.take()
+        lexeme = self.lexemes[self.at]
+        found = Lexeme(Kind.END, "", lexeme.start, lexeme.start)
+        while lexeme.kind in _JOINTS:
+            self.at += 1
             if lexeme.kind is Kind.NOT and found.kind is Kind.OR:
                 message = "OR NOT would match almost every article"
                 self.problem("or-not", message, "put NOT behind the whole group", found.start, lexeme.end)
@@ -162,6 +164,7 @@ class _Parser:
                 message = f"{lexeme.text} needs a term on its left"
                 self.problem("missing-term", message, "add one, or remove it", lexeme.start, lexeme.end)
             found = lexeme
+            lexeme = self.lexemes[self.at]
         return found
 
     def build(self, joined: Joined) -> Query | None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from monitor.model import Term
 from monitor.text import BARRIER, Folded, stem
@@ -23,8 +22,7 @@ _SIMPLE = re.compile(r"[A-Za-z]+(?: [A-Za-z]+)*")  # most terms: nothing to fold
 _PIECES = re.compile(r"[a-z]+|[0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(NamedTuple):
     """Words that must follow each other. Behind those numbered in `tight` only nothing, a space or a hyphen may stand:
     "IL-6" is not in "IL, 6 patients". `cased` holds the words as written where case counts, else nothing.
     """
