@@ -91,6 +91,7 @@ class IdentityProvider:
                 self.userinfo, 200 if one.headers.get("authorization") == "Bearer at-1" else 401
             ),
             "/authorize": self._form,
+            "/favicon.ico": lambda _: (204, {}, b""),
         }.get(asked.path, lambda _: (404, {}, b""))(asked)
 
     def _discovery(self, _: Asked) -> Answer:

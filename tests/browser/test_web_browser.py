@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 from running import in_thread
 from web_hostile import fill_with_them
-from web_site import PASSWORD, open_site
+from web_site import NOW, PASSWORD, open_site
 
 from monitor.model import Role
 from monitor.web import serve
@@ -37,12 +38,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="
 
 
 @asynccontextmanager
-async def served(directory: Path, *, hostile: bool = False) -> AsyncIterator[str]:
+async def served(directory: Path, *, hostile: bool = False, **settings: object) -> AsyncIterator[str]:
     """The whole site on a port of this machine; its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    async with open_site(directory, base=f"http://127.0.0.1:{port}") as site:
+    async with open_site(directory, base=f"http://127.0.0.1:{port}", **settings) as site:
         await site.user(Role.ADMIN)
         if hostile:
             await fill_with_them(site)
@@ -53,6 +54,20 @@ async def served(directory: Path, *, hostile: bool = False) -> AsyncIterator[str
         finally:
             server.cancel()
             await asyncio.gather(server, return_exceptions=True)
+
+
+@asynccontextmanager
+async def served_beside_a_provider(directory: Path) -> AsyncIterator[str]:
+    """Likewise, with an identity provider who knows the admin."""
+    provider = IdentityProvider(now=lambda: NOW)
+    provider.person["email"] = "admin@example.org"
+    async with provider.running():
+        oidc = {
+            "issuer": provider.issuer, "private": True, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET,
+            "label": "Log in with the university",
+        }  # fmt: skip
+        async with served(directory, **{f"web__oidc__{name}": value for name, value in oidc.items()}) as address:
+            yield address
 
 
 async def _up(port: int) -> None:
@@ -131,6 +146,30 @@ def page(browser: Browser, base: str, watched: Watched) -> Iterator[Page]:
     context = context_of(browser)
     yield log_in(watched.watch(context.new_page()), base)
     context.close()
+
+
+# --- coming in ------------------------------------------------------------------------------------------------
+
+
+def test_the_button_leads_through_the_provider_to_the_page_that_was_asked_for(
+    browser: Browser, tmp_path: Path, watched: Watched
+) -> None:
+    with in_thread(served_beside_a_provider(tmp_path)) as base:
+        context = context_of(browser, bypass_csp=False)
+        page = watched.watch(context.new_page())
+        page.goto(f"{base}/topics")
+        expect(page).to_have_url(f"{base}/login?next=/topics")
+
+        page.get_by_role("button", name="Log in with the university").press("Enter")
+        page.get_by_role("link", name="Continue as Ada Lovelace").click()
+
+        expect(page).to_have_url(f"{base}/topics")
+        expect(page.locator("h1")).to_have_text("Topics")
+        assert [cookie["name"] for cookie in context.cookies()] == ["sid"]
+        page.go_back()  # the code is used and the cookie gone: nothing breaks, and nobody is logged out
+        page.goto(f"{base}/account")
+        expect(page.locator("h1")).to_have_text("Your account")
+        context.close()
 
 
 # --- tuning ---------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from storage import AuditEntry, Storage
 
 NOW = datetime.now(UTC)
 BOUNCE = """\
+MIME-Version: 1.0
 Content-Type: multipart/report; report-type=delivery-status; boundary=b
 
 --b
@@ -39,7 +40,7 @@ Status: 4.2.2
 Diagnostic-Code: smtp; 452 mailbox full
 
 --b
-Content-Type: message/rfc822-headers
+Content-Type: text/rfc822-headers
 
 Message-ID: <letter-1.0.1@example.org>
 
@@ -181,8 +182,8 @@ def audit(url: str) -> list[AuditEntry]:
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as db:
         rows = db.execute("select id, who, what, before, after, at from audit order by id desc").fetchall()
     return [
-        AuditEntry(id=row[0], who=row[1], what=row[2], before=row[3], after=row[4], at=datetime.fromisoformat(row[5]))
-        for row in rows
+        AuditEntry(id=number, who=who, what=what, before=before, after=after, at=datetime.fromisoformat(f"{at}+00:00"))
+        for number, who, what, before, after, at in rows
     ]
 
 
