@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 SCHEMA = "engine"
 QUEUE = "work"
 VISIT, SEND, PAPERS = "visit", "send", "papers"
-DEAD = 20.0  # seconds without a sign of life of a worker after which its jobs are another's; it gives four in that time
+DEAD = 40 / 3  # seconds without a sign of life of a worker after which its jobs are another's; it gives four in that time
+LOOK_AGAIN = 2.0  # seconds until an idle worker looks by itself: of a job handed on nobody tells it
 MOST_TRIES = 5  # of a job whose worker died: the job may be what killed it
 REST = timedelta(hours=1)  # a server whose job was given up is left alone for so long
 LOOK = 20  # due rows looked at for each free place: many of one server make one job
@@ -253,7 +254,12 @@ class Queue:
 
         plain = checked_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         connector = PsycopgConnector(
-            conninfo=plain, kwargs={"options": f"-c search_path={SCHEMA}"}, min_size=1, max_size=4, timeout=10
+            conninfo=plain,
+            kwargs={"options": f"-c search_path={SCHEMA}"},
+            configure=_alone,
+            min_size=1,
+            max_size=4,
+            timeout=10,
         )
         self._app: App = App(connector=connector)
         self._dead = dead
@@ -285,6 +291,7 @@ class Queue:
                         shutdown_graceful_timeout=drain,
                         delete_jobs="successful",
                         install_signal_handlers=False,
+                        fetch_job_polling_interval=LOOK_AGAIN,
                         update_heartbeat_interval=self._dead / 4,
                         stalled_worker_timeout=self._dead,
                     )
@@ -352,6 +359,11 @@ class Queue:
         for number in old:
             del self._done[number]
         return len(rows)
+
+
+async def _alone(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Each question of the queue is one statement: without BEGIN and COMMIT around it that is a third of the way."""
+    await connection.set_autocommit(True)
 
 
 def _gone() -> type[Exception]:

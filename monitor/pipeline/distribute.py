@@ -33,6 +33,8 @@ SCHEDULER = "scheduler"
 VISIT_SECONDS = 60.0  # of one server's visit: then others have their turn, and what is left makes a new job
 SOURCES_IN_HAND = 8
 FEED_SECONDS = 30.0  # of one beat: it must end well now and then, however much is due
+QUICK = 1.5  # seconds between two looks of the leader at what is due and at what dead workers left
+LEAST_LEAD = timedelta(seconds=5)
 REFILL = 0.5  # seconds until the leader looks again while there is work
 FAILED_KEPT_HOURS = 7 * 24
 
@@ -188,7 +190,8 @@ class Distributed:
         rules = monitor.rules
         self._monitor, self._queue = monitor, queue
         self._leads, self._works, self._concurrency = leads, works, concurrency
-        self._leader = Leader(monitor.storage, monitor, ttl=rules.lease)
+        # shorter than the leases of what is in work: nothing is done twice when it is taken over without need
+        self._leader = Leader(monitor.storage, monitor, ttl=max(rules.lease / 2, LEAST_LEAD))
         self.work = Work(monitor, batch=rules.messages_at_once)
         self._crew: asyncio.Task[None] | None = None
         self._open = True
@@ -199,8 +202,8 @@ class Distributed:
         if self._leads:
             beats += [
                 Beat(name="lead", work=self._lead, seconds=min(tick, self._leader.every)),
-                Beat(name="feed", work=self.feed, seconds=tick),
-                Beat(name="rescue", work=self._led(self.rescue), seconds=tick),
+                Beat(name="feed", work=self.feed, seconds=min(tick, QUICK)),
+                Beat(name="rescue", work=self._led(self.rescue), seconds=min(tick, QUICK)),
                 Beat(name="forget", work=self._led(self._forget), seconds=SELDOM),
                 *(Beat(name=b.name, work=self._led(b.work), seconds=b.seconds) for b in common(self._monitor)),
             ]

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Generic, TypeVar
 
+from monitor.errors import StorageError
+
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -84,12 +86,17 @@ def _name(item: object) -> object:
 
 @contextlib.asynccontextmanager
 async def kept(renew: Callable[[], Awaitable[bool]], lease: timedelta) -> AsyncIterator[None]:
-    """Renew a lease at a third of its length while the body runs. A lost lease is not fatal: settling is fenced."""
+    """Renew a lease at each quarter of its length while the body runs. A lost lease is not fatal: settling is fenced.
+    Neither is a database that is away for a moment: there is time for two more tries.
+    """
 
     async def beat() -> None:
-        while await asyncio.sleep(lease.total_seconds() / 3, result=True):
-            if not await renew():
-                return
+        while await asyncio.sleep(lease.total_seconds() / 4, result=True):
+            try:
+                if not await renew():
+                    return
+            except StorageError as error:
+                log.warning("lease not renewed yet reason=%s", error)
 
     task = asyncio.create_task(beat())
     try:
