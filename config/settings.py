@@ -314,7 +314,7 @@ class RunSettings(Section):
     )
     concurrency: int = setting(20, "Servers that one worker visits at the same time (procrastinate).", ge=1, le=500)
     tick_seconds: float = setting(5, "Seconds between two looks for what is due.", gt=0, le=3600)
-    lease_seconds: int = setting(30, "Seconds a source, page or message may stay claimed without a sign of life.", ge=5)
+    lease_seconds: int = setting(20, "Seconds a source, page or message may stay claimed without a sign of life.", ge=5)
     drain_seconds: float = setting(25, "Seconds to finish what is running after SIGTERM.", gt=0, le=600)
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level that is logged.")
     log_format: Literal["auto", "text", "json"] = setting(
