@@ -136,7 +136,7 @@ def citing(article: Article) -> list[str]:
     """Lines at the end of a text, or its citation, that seem to name a source."""
     ends = f"{article.summary[-TAIL:]}\n{article.body[-TAIL:]}\n{article.citation[-TAIL:]}"
     lines = (line for line in ends.split("\n") if MIN_WORK_CHARS <= len(line) <= 1_000)
-    return [line for line in lines if any(sign in line.lower() for sign in _CITED)]
+    return [line for line in lines if (lowered := line.lower()) and any(sign in lowered for sign in _CITED)]
 
 
 def vouches(news: Article, work: Article) -> bool:

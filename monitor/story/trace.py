@@ -76,21 +76,27 @@ class Traced:
 
 def questions(article: Article) -> tuple[str, ...]:
     """What to ask an index for, best first; nothing for what is no news of a study, or names its paper itself."""
-    return _asked(article, (*citing(article), *titles(article)))
+    return _each_once((*citing(article), *_titles(article))) if _seeks_paper(article) else ()
 
 
 def titles(article: Article) -> tuple[str, ...]:
     """Of these what may be a paper's title: what stands between quotation marks, and the story's own."""
+    return _each_once(_titles(article)) if _seeks_paper(article) else ()
+
+
+def _titles(article: Article) -> list[str]:
     own = [article.title] if is_work(normal_title(article.title)) else []  # releases often bear their paper's title
-    return _asked(article, (*(quote for quote in quotes(article) if is_work(normal_title(quote))), *own))
+    return [*(quote for quote in quotes(article) if is_work(normal_title(quote))), *own]
 
 
-def _asked(article: Article, lines: Iterable[str]) -> tuple[str, ...]:
+def _seeks_paper(article: Article) -> bool:
     if article.doi or article.pmid or article.doi_evidence or stage(article) is not Stage.NEWS:
-        return ()
+        return False
     text = f"{article.title}\n{article.summary}\n{article.body[:MAX_CHARS]}"
-    if is_notice(article.title) or not _STUDY.search(text):
-        return ()
+    return not is_notice(article.title) and _STUDY.search(text) is not None
+
+
+def _each_once(lines: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(" ".join(line.split())[:MAX_QUESTION] for line in lines))[:MOST_QUESTIONS]
 
 
