@@ -45,9 +45,13 @@ class NoPostgresError(RuntimeError):
 
 
 class TempPostgres:
-    """`with TempPostgres() as server: server.url("name")`. Ends with the process, even one that is killed."""
+    """`with TempPostgres() as server: server.url("name")`. Ends with the process, even one that is killed.
 
-    def __init__(self) -> None:
+    `settings` go before SETTINGS. To `crash` it, set synchronous_commit: without it the last commits are lost, too.
+    """
+
+    def __init__(self, **settings: str) -> None:
+        self._settings = SETTINGS | settings
         self._bin = _binaries()
         self._user = _unprivileged()
         self._directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # short: a socket's path has 107 bytes
@@ -80,11 +84,30 @@ class TempPostgres:
             connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
         return self.url(database)
 
-    def stop(self) -> None:
+    def crash(self) -> None:
+        """As `pg_ctl stop -m immediate`: every connection is cut off, nothing is finished or said."""
         process = self._process
         if process is not None and process.poll() is None:
-            process.send_signal(signal.SIGQUIT)  # "immediate": nothing of it is kept
-            process.wait(10)
+            process.send_signal(signal.SIGQUIT)
+            process.wait(20)
+
+    def run(self) -> None:
+        """Start it, or start it again after a crash; it recovers by itself. Call this where the process lives long:
+        the server ends with the thread that started it.
+        """
+        settings = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
+        with (self._directory / "log").open("ab") as output:
+            self._process = subprocess.Popen(
+                [self._bin / "postgres", "-D", self._directory / "data", "-k", self._directory, *settings],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # runs after the change of user, which would undo it
+                **self._as_user(),
+            )
+
+    def stop(self) -> None:
+        self.crash()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _start(self) -> None:
@@ -96,18 +119,8 @@ class TempPostgres:
         made = subprocess.run([*command, "--locale=C.UTF-8"], capture_output=True, **self._as_user())
         if made.returncode:
             raise RuntimeError((made.stdout + made.stderr).decode())
-        settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
-        log = self._directory / "log"
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [self._bin / "postgres", "-D", data, "-k", self._directory, *settings],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,  # runs after the change of user, which would undo it
-                **self._as_user(),
-            )
-        self._wait(data / "postmaster.pid", log)
+        self.run()
+        self._wait(data / "postmaster.pid", self._directory / "log")
 
     def _wait(self, pid_file: Path, log: Path) -> None:
         assert self._process is not None

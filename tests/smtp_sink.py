@@ -4,6 +4,7 @@
         sink.port
         sink.taken()    # [Taken(at, message_id, recipient), ...], in order of acceptance
 
+"refused-…" has no mailbox here, "later-…" is asked to come again, and "lost-…"'s first message is taken without a word.
 Between taking a message and saying "250" it waits `pause` seconds: the window in which a sender that dies cannot know.
 """
 
@@ -53,6 +54,10 @@ class SmtpSink:
         return [Taken(**json.loads(line)) for line in self._log.read_text(encoding="utf-8").splitlines()]
 
 
+_ANSWERS = {"refused": "550 5.1.1 no such mailbox", "later": "451 4.3.0 come again"}
+_lost: set[str] = set()
+
+
 async def _session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     recipient = ""
 
@@ -68,12 +73,15 @@ async def _session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
                 await say("250 sink.test")
             case "RCPT":
                 recipient = words.partition("<")[2].partition(">")[0]
-                await say("250 ok")
+                await say(_ANSWERS.get(recipient.partition("-")[0], "250 ok"))
             case "DATA":
                 await say("354 go on")
                 data = await reader.readuntil(b"\r\n.\r\n")
                 _take(data.decode("utf-8", "replace"), recipient)
                 await asyncio.sleep(PAUSE)
+                if recipient.startswith("lost-") and recipient not in _lost:
+                    _lost.add(recipient)
+                    break
                 await say("250 taken")
             case "QUIT":
                 await say("221 bye")
