@@ -4,9 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo run test check lint types imports nightly lock pictures clean
+.PHONY: help setup demo run test check lint types imports nightly containers lock pictures clean
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(READY)
 $(READY): requirements-dev.txt pyproject.toml
@@ -39,6 +39,9 @@ imports: $(READY)
 
 nightly: $(READY) ## the long runs: kill sweeps, fuzzing, ten thousand oracle cases
 	NIGHTLY=1 $(BIN)/pytest -n auto --timeout=3600 -m 'slow or not slow'
+
+containers: ## the image and both compose profiles on a container engine, killed and restored (as root)
+	tests/containers/check.sh
 
 lock: $(READY) ## renew the locked dependencies (needs uv)
 	uv pip compile pyproject.toml --extra scale --extra demo --extra otel --extra oidc --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.txt

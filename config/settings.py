@@ -367,7 +367,7 @@ class StorageSettings(Section):
 class BackupSettings(Section):
     """Copies of the database, made by the running program (the leading scheduler) and checked by restoring."""
 
-    every_hours: float = setting(
+    every_hours: int = setting(
         24, "Hours between two backups. 0: none, when `monitor backup` is called by a timer of yours.", ge=0, le=720
     )
     keep: int = setting(7, "Backups kept in the directory: a week, when one is made a day.", ge=1, le=1000)

@@ -21,6 +21,8 @@ work=$(mktemp -d)
 image=medical-news-monitor:latest
 export COMPOSE_PROJECT_NAME=$project WEB_PORT=$port SECRETS_DIR=$work/secrets
 export MONITOR_FETCH__CONTACT=check@example.org MONITOR_FETCH__ALLOW=$(seq -s, -f feeds%g:8099 0 11)
+echo a-long-random-token >"$work/token"
+export METRICS_TOKEN_FILE=$work/token
 failed=0
 
 end() {
@@ -45,6 +47,7 @@ within() {
   done
   ok "$name ($((SECONDS - start)) s)"
 }
+figures() { curl -fsS -m 5 -H "Authorization: Bearer $(cat "$work/token")" "$base/metrics" | grep -q '^monitor_build_info'; }
 answers() { curl -fsS -m 5 "$base/readyz"; }
 healthy() { [[ $(docker inspect -f '{{.State.Health.Status}} {{.State.Running}}' "$1") == "healthy true" ]]; }
 pid() { docker inspect -f '{{.State.Pid}}' "$1"; }
@@ -72,6 +75,12 @@ the_default() {
   check "cannot write but to data and tmp" docker exec "$one" sh -c 'touch /data/x /tmp/x && ! touch /etc/x /opt/x'
   within 60 "the first poll has run" docker exec "$one" python -c '
 import sqlite3; assert sqlite3.connect("file:/data/monitor.db?mode=ro", uri=True).execute("select count(*) from poll").fetchone()[0]'
+  check "tells its figures to who has the token" figures
+  refuse "tells its figures to nobody else" curl -fsS -m 5 "$base/metrics"
+  within 60 "has made a backup by itself" docker exec "$one" sh -c 'ls /data/backups/monitor-*.db'
+  check "backs up while it runs" docker exec "$one" monitor backup /data/by-hand.db
+  check "finds disk, database and index well" docker exec "$one" sh -c \
+    'monitor doctor --offline | tee /tmp/found; ! grep -E "WRONG +(data|database|migrations|full-text|backup)" /tmp/found'
   kill -9 "$(pid "$one")"
   sleep 1
   within 40 "is back after kill -9" healthy "$one"
@@ -79,6 +88,9 @@ import sqlite3; assert sqlite3.connect("file:/data/monitor.db?mode=ro", uri=True
   check "stops on SIGTERM" docker compose stop
   check "stops well (exit code 0)" test "$(docker inspect -f '{{.State.ExitCode}}' "$one")" = 0
   check "stops within 30 s" test $((SECONDS - start)) -le 30
+  check "restores what it backed up" docker compose run --rm -T monitor restore /data/by-hand.db --yes
+  check "starts with what was restored" docker compose up -d --wait --wait-timeout 120
+  check "lets no mail go after a restore" docker exec "$one" sh -c 'monitor outbox release'
   check "goes" docker compose down -v
 }
 
@@ -91,6 +103,21 @@ settled() {
 arrived() { docker compose exec -T postbox python - check /data <tests/containers/load.py; }
 # Once all is quiet, either all has arrived, or one more round of digests brings what was stored after the last.
 everything() { settled && { arrived || { load digests && sleep 10 && false; }; }; }
+
+# With every process stopped but the database; afterwards all of it runs again.
+back_up_and_restore() {
+  local before; before=$(value articles)
+  within 60 "a scheduler has made a backup by itself" docker compose exec -T scheduler sh -c 'ls /data/backups/monitor-*.rows.gz'
+  check "backs up while it runs, restored for a trial" \
+    docker compose exec -T web sh -c 'monitor backup /data/by-hand.rows.gz | grep "restored into a scratch database"'
+  refuse "restores while others run" docker compose exec -T web monitor restore /data/by-hand.rows.gz --yes
+  docker compose stop web scheduler worker >/dev/null 2>&1
+  check "restores what it backed up" docker compose run --rm -T --no-deps web restore /data/by-hand.rows.gz --yes
+  check "starts with what was restored" docker compose up -d --wait --wait-timeout 120
+  within 20 "the web answers" answers
+  check "holds every article that was there" test "$(value articles)" = "$before"
+  check "lets mail go again" docker compose exec -T web monitor outbox release
+}
 
 the_scale() {
   echo "--- PostgreSQL, web, schedulers, workers"
@@ -126,6 +153,7 @@ the_scale() {
   check "nothing lost, nothing in two mails" arrived
   arrived || true
   load state
+  back_up_and_restore
   for one in web scheduler worker; do
     local start=$SECONDS
     check "$one stops" docker compose stop "$one"

@@ -75,6 +75,24 @@ def test_every_command_in_its_sentences_exists(call: Callable[[str], Result]) ->
         assert call(f"monitor {line} --help").exit_code == 0, words
 
 
+def test_every_container_command_is_run_by_the_check_of_the_containers() -> None:
+    """tests/containers/check.sh needs an engine; here is seen that it has each, but for options and file names."""
+    script = (PAGE.parents[1] / "tests/containers/check.sh").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    told = {bare(line) for block in blocks for line in block.splitlines() if line}
+
+    ran = {bare(line) for line in re.findall(r"docker compose (?:stop|run|up)[^;&>\n]*", script)}
+
+    assert len(told) >= 4
+    assert told <= ran | {"docker compose stop monitor"}, told - ran
+    assert "docker compose stop" in ran  # of all, which is the one
+
+
+def bare(line: str) -> str:
+    words = [word for word in line.split() if not word.startswith(("-", "/", "<", '"')) and not word.isdigit()]
+    return " ".join(words)
+
+
 def test_every_setting_and_variable_it_names_exists() -> None:
     from config.settings import known_keys, variable
 
