@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import cast
@@ -21,7 +21,7 @@ _BLOCKS = frozenset(
      "fieldset", "figcaption", "figure", "footer", "form", "header", "hr", "li", "main", "nav", "ol", "p", "pre",
      "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul", *HEADINGS)
 )  # fmt: skip
-_PARAGRAPHS = frozenset(("p", "div", "section", "header", "h2", "h3"))
+_LEADS = frozenset(("p", "div", "section", "header", "h2", "h3"))
 _NO_PARTS = frozenset(("p", "pre", "blockquote", "ul", "ol", "dl", "li", "table", "tbody", "tr", "td"))
 _IN_LISTS = frozenset(("li", "dt", "dd", "tr", "td", "th", "caption"))
 _LAYOUT = ("table", "h1", "h2", "h3", "h4", "ul", "ol")  # a table's row that holds these lays out the page
@@ -41,8 +41,12 @@ class Block:
         return self.element.tag in HEADINGS
 
     @property
+    def is_linked(self) -> bool:
+        return self.linked * 2 > len(self.text)
+
+    @property
     def is_prose(self) -> bool:
-        return len(self.text) >= _PROSE and self.linked * 2 <= len(self.text) and not self.is_heading
+        return len(self.text) >= _PROSE and not self.is_linked and not self.is_heading
 
 
 def blocks(tree: etree._Element) -> list[Block]:
@@ -56,10 +60,11 @@ def blocks(tree: etree._Element) -> list[Block]:
     return walk.found
 
 
-def main_part(tree: etree._Element, found: Iterable[Block]) -> etree._Element:
+def main_part(tree: etree._Element, found: Sequence[Block]) -> etree._Element:
     """The innermost element that holds nearly all prose: from the top, into the child that has most of it.
 
-    Not into one of several siblings of the same kind: an article may be cut into sections. The top is what the page
+    Not into one of several siblings of the same kind (an article may be cut into sections), nor away from an abstract,
+    which is short but says most. The top is what the page
     itself calls its main part, or its article, where at least half of the prose stands there.
     """
     prose = _prose_in(tree, found)
@@ -68,13 +73,14 @@ def main_part(tree: etree._Element, found: Iterable[Block]) -> etree._Element:
         heaviest = max((child for child in part if child in prose), key=prose.__getitem__, default=None)
         if heaviest is None or heaviest.tag in _NO_PARTS or prose[heaviest] < _SHARE * prose[part]:
             return part
-        beside = sum(prose.get(child, 0) for child in part if child is not heaviest and _kind(child) == _kind(heaviest))
-        if beside > _SAME_KIND * prose[heaviest]:
+        beside = [child for child in part if child is not heaviest and child in prose]
+        alike = sum(prose[child] for child in beside if _kind(child) == _kind(heaviest))
+        if alike > _SAME_KIND * prose[heaviest] or any(map(_holds_abstract, beside)):
             return part
         part = heaviest
 
 
-def _prose_in(tree: etree._Element, found: Iterable[Block]) -> dict[etree._Element, int]:
+def _prose_in(tree: etree._Element, found: Sequence[Block]) -> dict[etree._Element, int]:
     """Characters of prose in each element that holds any. Linear, however deep it stands."""
     prose: dict[etree._Element, int] = {}
     for block in found:
@@ -97,9 +103,17 @@ def _marked(tree: etree._Element, prose: dict[etree._Element, int]) -> etree._El
     return marked
 
 
-def reading(found: Iterable[Block], part: etree._Element) -> str:
-    """What stands in a part of the page: headings that something follows, paragraphs, list items and tables' rows."""
+def _holds_abstract(element: etree._Element) -> bool:
+    return any("abstract" in f"{at.get('id')} {at.get('class')}".lower() for at in element.iter("*"))
+
+
+def reading(found: Sequence[Block], part: etree._Element) -> str:
+    """What stands in a part of the page: headings that something follows, paragraphs, list items and tables' rows.
+
+    The page's first h1 is not among them: it is the title, or the site's name.
+    """
     inside = set(part.iter())
+    headline = next((block.element for block in found if block.element.tag == "h1"), None)
     lines: list[str] = []
     waiting: list[Block] = []  # headings without text so far
     for block in found:
@@ -109,13 +123,13 @@ def reading(found: Iterable[Block], part: etree._Element) -> str:
             waiting = [above for above in waiting if str(above.element.tag) < str(block.element.tag)]
             waiting.append(block)
         elif _is_kept(block):
-            lines += [heading.text for heading in waiting if heading.element.tag != "h1"]
+            lines += [heading.text for heading in waiting if heading.element is not headline]
             lines.append(block.text)
             waiting = []
     return join_paragraphs(lines)
 
 
-def standfirst(found: Iterable[Block], part: etree._Element) -> str:
+def standfirst(found: Sequence[Block], part: etree._Element) -> str:
     """The first paragraph between the headline and the part that begins below it, if it is no line of names."""
     inside = set(part.iter())
     below_headline = False
@@ -124,15 +138,19 @@ def standfirst(found: Iterable[Block], part: etree._Element) -> str:
             break
         if block.element.tag == "h1":
             below_headline = True
-        elif below_headline and block.is_prose and len(block.text) >= _SENTENCE and block.element.tag in _PARAGRAPHS:
-            words = block.text.split()
-            capital = sum(word[0].isupper() for word in words)
-            return block.text if len(block.text) <= _LONGEST_LEAD and capital * 3 <= len(words) else ""
+        elif below_headline and len(block.text) >= _SENTENCE and block.element.tag in _LEADS and not block.is_linked:
+            return "" if len(block.text) > _LONGEST_LEAD or _names_people(block.text) else block.text
     return ""
 
 
+def _names_people(line: str) -> bool:
+    """More than a third of its words begin with a capital letter."""
+    words = line.split()
+    return 3 * sum(word[0].isupper() for word in words) > len(words)
+
+
 def _is_kept(block: Block) -> bool:
-    if block.linked * 2 > len(block.text) or block.element.tag == "figcaption":
+    if block.is_linked or block.element.tag == "figcaption":
         return False
     return len(block.text) >= _PROSE or block.element.tag in _IN_LISTS or block.text.endswith(_ENDS)
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import copy
 import re
+from collections import Counter
 
 import lxml.html
 from lxml import etree
 
 from monitor.parse.blocks import blocks, main_part, reading, standfirst
-from monitor.parse.furniture import without_furniture, without_lines
+from monitor.parse.furniture import drop, without_furniture, without_lines
 from monitor.parse.page import Page, is_heavy
 from monitor.parse.plain import join_paragraphs
 
 SHORT = 250  # characters: less than this is a teaser or a failure
-_LOSES = 0.85  # of the plain reading's length: a text that is shorter lost lists, tables or sections
+_LOSS = 0.08  # of the plain reading's words: what lacks more lost a table, a list, sections
 _LINES = re.compile(r"\n+")
+_WORDS = re.compile(r"\w+")
 
 
 def page_text(page: Page) -> str:
@@ -38,10 +40,18 @@ def _text(tree: etree._Element) -> str:
     plain = without_lines(reading(found, part))
     if part is kept and len(thread := _discussion(tree)) > 2 * len(plain):
         return thread
-    best = "" if is_heavy(part) else without_lines(_trafilatura(part))
-    text = best if len(best) >= _LOSES * len(plain) else plain
     lead = standfirst(found, part)
+    if (headline := next(kept.iter("h1"), None)) is not None:
+        drop(headline)
+    best = "" if is_heavy(part) else without_lines(_trafilatura(part))
+    text = plain if _lost(plain, best) > _LOSS else best
     return f"{lead}\n\n{text}" if lead and text and lead not in text else text
+
+
+def _lost(plain: str, text: str) -> float:
+    """The share of the plain reading's words that a text lacks."""
+    words = Counter(_WORDS.findall(plain))
+    return (words - Counter(_WORDS.findall(text))).total() / (words.total() or 1)
 
 
 def _discussion(tree: etree._Element) -> str:

@@ -14,10 +14,17 @@ from monitor.parse.plain import join_paragraphs
 
 _MAX_BOXES, _MAX_LEVELS = 30, 8
 _LONG = 120  # characters: more than a line of furniture, and no heading
-_BOX_SHARE = 4  # a box holds at most a quarter of the page's text
+_BOX_SHARE, _WORKS_SHARE = 4, 2  # a box holds at most a quarter of the page's text, a list of references a half
+_MANY_WORKS = 6  # a paper's list of references; a shorter one may name the paper that a press release reports
 _ARTICLES = ("main", "article", "h1")
 _TAGS = frozenset(("nav", "footer", "button", "dialog", "menu", "label", "legend"))
 _ROLES = frozenset(("navigation", "contentinfo", "banner", "dialog", "alertdialog", "search", "menu", "complementary"))
+_NAMES = ("omment", "disqus", "respond")  # in what holds readers' comments; which of them do, _COMMENTS says
+_CANDIDATES = etree.XPath(
+    f"descendant::*[self::aside or {' or '.join(f'self::{tag}' for tag in sorted(_TAGS))} or @role or "
+    + " or ".join(f"contains(@id, '{name}') or contains(@class, '{name}')" for name in _NAMES)
+    + "]"
+)
 _COMMENTS = re.compile(
     r"(?:(?:post|article|entry|user|reader|page|js|block)[-_]?)?comments?"
     r"(?:[-_]?(?:list|listing|area|section|threads?|container|wrap|wrapper|block|box|form|body|tree|stream|feed))?$"
@@ -36,9 +43,14 @@ _BOX = re.compile(
     r"|(?:leave|post) (?:a|your) (?:reply|comment)$|comments$|\d+ comments?$|was this \w+ (?:helpful|useful)$",
     re.IGNORECASE,
 )
+_WORKS = re.compile(
+    r"(?:\d+\.? )?(?:references?|bibliography|literature|works cited|(?:literature|references) cited)"
+    r"(?: and notes| list)?$",
+    re.IGNORECASE,
+)
 _LINE = re.compile(
     r"(?:advertis(?:ement|ing)|sponsored content|log ?in|sign in|subscribe(?: now| today)?|share(?: this.*)?"
-    r"|register|print|email|save|comments?|read more|(?:related|recommended)(?: articles| stories| for you)?"
+    r"|register|print|email|save|comments|read more|(?:related|recommended)(?: articles| stories| for you)?"
     r"|skip to .*|back to top|cookie settings|alternate versions|most popular|follow us.*|contact us"
     r"|all rights reserved\.?)\W*$"
     r"|sign[ -]?up (?:for|to)\b|subscribe to\b|(?:join|get) our newsletter\b|this article is exclusive to\b"
@@ -53,16 +65,14 @@ def without_furniture(tree: etree._Element, *, comments: bool = False) -> etree.
     Never without what holds the article: where a tag was left open, all that follows stands in it.
     """
     kept = pruned(tree, ())
-    for element in list(kept.iter("*")):
+    for element in cast("list[etree._Element]", _CANDIDATES(kept)):
         parent = element.getparent()
-        if parent is None:
-            continue
-        if element.tag == "button" and parent.tag in HEADINGS:
+        if element.tag == "button" and parent is not None and parent.tag in HEADINGS:
             element.tag = "span"  # a question that unfolds its answer
         elif element.tag in _TAGS or element.get("role") in _ROLES or _is_box_of_links(element):
-            _drop(element, unless=_ARTICLES)
+            drop(element, unless=_ARTICLES)
         elif not comments and _holds_comments(element):
-            _drop(element, unless=("main", "h1"))
+            drop(element, unless=("main", "h1"))
     _drop_boxes(kept)
     return kept
 
@@ -83,7 +93,7 @@ def without_lines(text: str) -> str:
     return join_paragraphs(kept)
 
 
-def _drop(element: etree._Element, unless: tuple[str, ...] = ()) -> None:
+def drop(element: etree._Element, unless: tuple[str, ...] = ()) -> None:
     if element.getparent() is not None and not (unless and _holds(element, unless)):
         cast("HtmlElement", element).drop_tree()  # keeps the text behind it
 
@@ -110,15 +120,18 @@ def _drop_boxes(tree: etree._Element) -> None:
     That is the element which begins with the heading; or, where paragraphs of the article stand beside it, what
     follows to their end. Never a large part of the page.
     """
-    most = len(inner_text(tree)) // _BOX_SHARE
-    headings = [element for element in tree.iter(*HEADINGS[1:]) if _BOX.match(inner_text(element).rstrip(":?!. …"))]
-    for heading in reversed(headings[-_MAX_BOXES:]):
+    size = len(inner_text(tree))
+    headings = [(element, inner_text(element).rstrip(":?!. …")) for element in tree.iter(*HEADINGS[1:])]
+    boxes = [(element, size // _BOX_SHARE, 0) for element, line in headings if _BOX.match(line)]
+    boxes += [(element, size // _WORKS_SHARE, _MANY_WORKS) for element, line in headings if _WORKS.match(line)]
+    for heading, most, items in reversed(boxes[-_MAX_BOXES:]):
         box = _box_of(heading, most)
-        boxes = [box] if box is not heading else [heading, *heading.itersiblings()]
-        is_last = box is not heading or not any(_holds(element, HEADINGS) for element in boxes[1:])
-        if is_last and sum(len(inner_text(element)) for element in boxes) <= most:
-            for element in boxes:
-                _drop(element)
+        parts = [box] if box is not heading else [heading, *heading.itersiblings()]
+        is_last = box is not heading or not any(_holds(element, HEADINGS) for element in parts[1:])
+        is_long = sum(1 for element in parts for _ in element.iter("li", "p")) >= items
+        if is_last and is_long and sum(len(inner_text(element)) for element in parts) <= most:
+            for element in parts:
+                drop(element)
 
 
 def _box_of(heading: etree._Element, most: int) -> etree._Element:
