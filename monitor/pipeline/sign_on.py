@@ -10,6 +10,7 @@ again when a token names one that is not known.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 LIMITS = Limits(wire=500_000, unpacked=1_000_000, redirects=0)  # a provider does not send us elsewhere
 KEPT = timedelta(hours=1)  # what the provider says of itself
 BETWEEN_LOOKS = timedelta(seconds=30)  # at its keys, when somebody comes with an unknown one
+AFTER_FAILURE = timedelta(seconds=5)  # it is not asked again for each click of whoever waits
 LONGEST_CODE = 4_000
 JSON = "application/json"
 
@@ -122,12 +124,18 @@ class _Provider:
 
 
 @dataclass(frozen=True, slots=True)
+class _Keys:
+    keys: tuple[PublicKey, ...]
+    read_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class _Begun:
-    """A login on its way, as the browser's cookie keeps it for us: sealed, and good for one answer."""
+    """A login on its way, as the browser's cookie keeps it for us: sealed. Nonce and PKCE verifier are not in it, for
+    they are made of its state and our secret.
+    """
 
     state: str
-    nonce: str
-    verifier: str
     to: str
     at: float
 
@@ -154,26 +162,25 @@ class SignOn:
         self._fetcher = fetcher
         self._users = users
         self._now = now
+        self._secret = secret.encode()
         self._seal = URLSafeSerializer(secret, "monitor.sign-on", signer_kwargs={"digest_method": hashlib.sha256})
         self._known: _Provider | None = None
-        self._keys: tuple[PublicKey, ...] = ()
-        self._keys_read_at: datetime | None = None
+        self._keys: _Keys | None = None
+        self._looking = asyncio.Lock()
+        self._failed_at: datetime | None = None
 
     async def start(self, to: str) -> tuple[str, str]:
         """Where to send the browser, and the cookie that it must bring back; `to`: where it wants to go afterwards."""
         provider = await self._provider()
-        begun = _Begun(
-            state=secrets.token_urlsafe(24), nonce=secrets.token_urlsafe(24), verifier=secrets.token_urlsafe(48), to=to,
-            at=self._now().timestamp(),
-        )  # fmt: skip
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(begun.verifier.encode()).digest()).rstrip(b"=").decode()
+        begun = _Begun(state=secrets.token_urlsafe(24), to=to, at=self._now().timestamp())
+        challenge = _encoded(hashlib.sha256(self._made_of(begun, "verifier").encode()).digest())
         asked = {
             "response_type": "code",
             "client_id": self._client.client_id,
             "redirect_uri": self._client.redirect_uri,
             "scope": " ".join(dict.fromkeys(("openid", *self._client.scopes))),
             "state": begun.state,
-            "nonce": begun.nonce,
+            "nonce": self._made_of(begun, "nonce"),
             "code_challenge": challenge,
             "code_challenge_method": "S256",
         }
@@ -202,12 +209,16 @@ class SignOn:
         visitor = self._admission.visitor(self._client.issuer, claims)
         return await self._users.welcome(visitor), begun.to
 
+    def _made_of(self, begun: _Begun, what: str) -> str:
+        """43 characters that nobody without the secret can make."""
+        return _encoded(hmac.digest(self._secret, f"monitor.sign-on.{what}:{begun.state}".encode(), "sha256"))
+
     def _begun(self, cookie: str) -> _Begun:
         try:
             begun = _Begun(**self._seal.loads(cookie))
         except (BadSignature, TypeError) as error:
             raise self._refused(AGAIN, "the browser brings no login that began here") from error
-        if not 0 <= self._now().timestamp() - begun.at <= TIME_TO_LOG_IN.total_seconds():
+        if abs(self._now().timestamp() - begun.at) > TIME_TO_LOG_IN.total_seconds():
             raise self._refused(AGAIN, "it began too long ago")
         return begun
 
@@ -224,15 +235,20 @@ class SignOn:
             raise self._refused(UNREACHABLE, str(error)) from error
 
     async def _provider(self) -> _Provider:
-        now = self._now()
-        if self._known is None or now - self._known.read_at > KEPT:
-            issuer = self._client.issuer
+        async with self._looking:
+            now = self._now()
+            if self._known is not None and now - self._known.read_at <= KEPT:
+                return self._known
+            if self._failed_at is not None and now - self._failed_at < AFTER_FAILURE:
+                raise self._refused(UNREACHABLE, "it failed just now")
+            issuer, self._failed_at = self._client.issuer, now
             document = await self._ask(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
             try:
                 self._known = read_provider(document, issuer, now)
             except TokenRefused as error:
                 raise self._refused(UNREACHABLE, str(error)) from error
-        return self._known
+            self._failed_at = None
+            return self._known
 
     async def _redeem(self, provider: _Provider, code: str, begun: _Begun) -> Claims:
         """What the provider says of whoever has this code. Raises TokenRefused."""
@@ -241,7 +257,7 @@ class SignOn:
             ("grant_type", "authorization_code"),
             ("code", code),
             ("redirect_uri", client.redirect_uri),
-            ("code_verifier", begun.verifier),
+            ("code_verifier", self._made_of(begun, "verifier")),
         ]
         authorization = ""
         if client.client_secret and provider.basic:
@@ -257,34 +273,45 @@ class SignOn:
             raise TokenRefused("the token endpoint sends no id_token")
         claims = await self._read(provider, token)
         check_claims(
-            claims, issuer=client.issuer, client_id=client.client_id, nonce=begun.nonce, access_token=access_token,
+            claims,
+            issuer=client.issuer,
+            client_id=client.client_id,
+            nonce=self._made_of(begun, "nonce"),
+            access_token=access_token,
             now=self._now(),
-        )  # fmt: skip
+        )
         return await self._completed(provider, claims, access_token)
 
     async def _read(self, provider: _Provider, token: str) -> Claims:
-        if not self._keys:
-            await self._read_keys(provider)
+        known = self._keys
+        if known is None or self._now() - known.read_at > KEPT:  # a key that is taken back must not stay
+            known = await self._read_keys(provider)
         try:
-            return read_claims(token, self._keys)
+            return read_claims(token, known.keys)
         except KeyUnknown:
-            if self._keys_read_at is not None and self._now() - self._keys_read_at < BETWEEN_LOOKS:
+            if self._now() - known.read_at < BETWEEN_LOOKS:
                 raise
-        await self._read_keys(provider)
-        return read_claims(token, self._keys)
+        return read_claims(token, (await self._read_keys(provider)).keys)
 
-    async def _read_keys(self, provider: _Provider) -> None:
-        self._keys, self._keys_read_at = read_keys(await self._ask(provider.jwks)), self._now()
+    async def _read_keys(self, provider: _Provider) -> _Keys:
+        self._keys = _Keys(read_keys(await self._ask(provider.jwks)), self._now())
+        return self._keys
 
     async def _completed(self, provider: _Provider, claims: Claims, access_token: str) -> Claims:
         """With what only the userinfo endpoint tells, if it speaks of the same person (section 5.3.2)."""
-        wanted = {"email", *([self._admission.groups_claim.partition(".")[0]] if self._admission.groups else [])}
-        if wanted <= claims.keys() or not provider.userinfo or not re.fullmatch(r"[\x21-\x7e]{1,8000}", access_token):
+        path = self._admission.groups_claim
+        tells_groups = not self._admission.groups or not claims.keys().isdisjoint({path, path.partition(".")[0]})
+        if (
+            ("email" in claims and tells_groups)
+            or not provider.userinfo
+            or not re.fullmatch(r"[\x21-\x7e]{1,8000}", access_token)
+        ):
             return claims
         more = read_json(await self._ask(provider.userinfo, authorization=f"Bearer {access_token}"))
         if more.get("sub") != claims["sub"]:
             raise TokenRefused("userinfo speaks of somebody else")
-        return {**more, **claims}
+        told = claims if "email" in claims else {**claims, "email_verified": more.get("email_verified")}
+        return {**more, **told}
 
 
 def allowed_for(client: Client, *, private: bool) -> frozenset[str]:
@@ -335,6 +362,10 @@ def read_provider(document: bytes, issuer: str, now: datetime) -> _Provider:
         names_itself=said.get("authorization_response_iss_parameter_supported") is True,
         read_at=now,
     )
+
+
+def _encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _groups(claims: Claims, path: str) -> set[str]:

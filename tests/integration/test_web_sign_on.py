@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -426,7 +427,7 @@ SPOILT_COOKIES: dict[str, Callable[[str], str]] = {
     "signature": lambda kept: kept[:-1] + ("A" if kept[-1] != "A" else "B"),
     "text": lambda kept: "x" + kept,
     "nonsense": lambda kept: "nonsense",
-    "made up": lambda kept: f"{encoded({'state': 's', 'nonce': 'n', 'verifier': 'v', 'to': '/', 'at': 9e9})}.AAAA",
+    "made up": lambda kept: f"{encoded({'state': 's', 'to': '/', 'at': 9e9})}.AAAA",
 }
 
 
@@ -545,6 +546,7 @@ async def test_a_provider_that_is_not_what_it_should_be_is_not_used(
 ) -> None:
     async with home.site.client() as browser:
         for why, metadata in WRONG_PROVIDERS.items():
+            home.site.now += timedelta(seconds=6)
             home.provider.metadata = metadata
             with caplog.at_level(logging.WARNING):
                 answer = await browser.get("/login/oidc")
@@ -565,6 +567,29 @@ async def test_a_secret_or_code_stands_in_no_log_and_no_page(home: House, caplog
     for secret in (CLIENT_SECRET, answer["code"], base64.b64encode(CLIENT_SECRET.encode()).decode()):
         assert secret not in caplog.text.replace(f"code={answer['code']}", "")  # httpx, the test's own browser
         assert secret not in page.text
+
+
+async def test_a_provider_that_is_down_is_not_asked_for_each_click(home: House) -> None:
+    home.provider.answers["/realm/.well-known/openid-configuration"] = (503, {}, b"")
+    async with home.site.client() as browser:
+        answers = await asyncio.gather(*(browser.get("/login/oidc") for _ in range(8)))
+        asked = len(home.provider.server.asked)
+        home.provider.answers.clear()
+        home.site.now += timedelta(seconds=6)
+
+        assert {answer.status_code for answer in answers} == {502}
+        assert asked == 1
+        assert (await home.log_in(browser)).status_code == 303
+
+
+async def test_a_key_that_is_taken_back_counts_an_hour_longer_at_most(home: House) -> None:
+    async with home.site.client() as browser:
+        await home.log_in(browser)
+        home.provider.keys = [EC]
+        assert (await home.log_in(browser)).status_code == 303
+        home.site.now += timedelta(hours=1, seconds=1)
+
+        assert (await home.log_in(browser)).status_code == 401
 
 
 @pytest.mark.parametrize("path", ["/realm/.well-known/openid-configuration", "/keys", "/token"])
