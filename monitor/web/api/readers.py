@@ -36,12 +36,6 @@ from monitor.web.problems import wrong_field
 router = make_router("readers")
 
 
-def _on_a_clock(at: time) -> time:
-    if at.tzinfo is not None:
-        raise ValueError("say the time on the reader's clock, without an offset")
-    return at.replace(second=0, microsecond=0)
-
-
 def _zone(name: str) -> str:
     try:
         return str(schedule.timezone(name))
@@ -54,7 +48,7 @@ Topics = Annotated[
 ]
 Weekday = Annotated[int, Field(ge=0, le=6, description="0 is Monday.")]
 Monthday = Annotated[int, Field(ge=1, le=31)]
-At = Annotated[time, AfterValidator(_on_a_clock), Field(description="On the reader's clock: 07:00.")]
+At = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="On the reader's clock: 07:00.")]
 Zone = Annotated[str, AfterValidator(_zone), Field(max_length=64, description="Europe/Berlin")]
 MaxItems = Annotated[int, Field(ge=5, le=200)]
 Address = Annotated[str, Field(min_length=3, max_length=320)]
@@ -65,7 +59,7 @@ class SubscriptionIn(Sent):
     cadence: Cadence = Cadence.WEEKLY
     weekday: Weekday = 0
     monthday: Monthday = 1
-    at: At = time(7)
+    at: At = "07:00"
     timezone: Zone = "UTC"
     empty: EmptyRule = EmptyRule.SKIP
     max_items: MaxItems = 60
@@ -119,7 +113,7 @@ class SubscriptionOut(Out):
     cadence: Cadence
     weekday: int
     monthday: int
-    at: time
+    at: At
     timezone: str
     empty: EmptyRule
     max_items: int
@@ -176,8 +170,8 @@ async def _topics(request: Request, wanted: list[str]) -> tuple[int, ...]:
 
 
 def _subscription(one: Subscription, slugs: dict[int, str]) -> SubscriptionOut:
-    values = {name: getattr(one, name) for name in SubscriptionOut.model_fields if name != "topics"}
-    return SubscriptionOut(**values, topics=[slugs.get(number, "?") for number in one.topic_ids])
+    values = {name: getattr(one, name) for name in SubscriptionOut.model_fields if name not in {"topics", "at"}}
+    return SubscriptionOut(**values, at=f"{one.at:%H:%M}", topics=[slugs.get(number, "?") for number in one.topic_ids])
 
 
 async def _reader(request: Request, one: Subscriber) -> ReaderOut:
@@ -191,8 +185,9 @@ def _told(one: Subscriber, subscriptions: list[Subscription], slugs: dict[int, s
 
 
 async def _wanted(request: Request, sent: SubscriptionIn) -> Subscription:
-    values = sent.model_dump(exclude={"topics"})
-    return Subscription(subscriber_id=0, topic_ids=await _topics(request, sent.topics), **values)
+    values = sent.model_dump(exclude={"topics", "at"})
+    topic_ids = await _topics(request, sent.topics)
+    return Subscription(subscriber_id=0, topic_ids=topic_ids, at=time.fromisoformat(sent.at), **values)
 
 
 async def _of(request: Request, number: int, subscription: int) -> tuple[Subscriber, Subscription]:
@@ -286,10 +281,11 @@ async def change_subscription(
 ) -> SubscriptionOut:
     """Change what is named; its next digest moves with it."""
     _, before = await _of(request, number, subscription)
-    named = sent.model_dump(exclude_unset=True, exclude={"topics"})
-    changed = replace(
-        before, **{name: value for name, value in named.items() if value is not None or name == "paused_until"}
-    )
+    named = sent.model_dump(exclude_unset=True, exclude={"topics", "at"})
+    values = {name: value for name, value in named.items() if value is not None or name == "paused_until"}
+    if sent.at is not None:
+        values["at"] = time.fromisoformat(sent.at)
+    changed = replace(before, **values)
     if sent.topics is not None:
         changed = replace(changed, topic_ids=await _topics(request, sent.topics))
     stored = await opened_of(request).monitor.readers.change(changed)
