@@ -22,8 +22,10 @@ from monitor.model import (
     Topic,
     User,
     Verdict,
+    Visitor,
 )
 from storage import Saved, SourceDay, Storage
+from storage.audit import acting
 from storage.users import FREE_FAILURES
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -175,3 +177,52 @@ async def test_a_sources_days_count_visits_failures_and_news(storage: Storage) -
     ]
     assert (funnel.sources, funnel.visits, funnel.failed_visits) == (1, 3, 1)
     assert (funnel.articles, funnel.matched, funnel.sent) == (6, 3, 0)
+
+
+# --- identities -----------------------------------------------------------------------------------------------
+
+
+def a_visitor(subject: str = "ada-1", email: str = "ada@example.org", **changes: object) -> Visitor:
+    return Visitor(issuer="https://login.example.org", subject=subject, email=email, **changes)  # type: ignore[arg-type]
+
+
+async def test_a_visitor_is_linked_once_and_known_by_subject_from_then_on(storage: Storage) -> None:
+    ada = await storage.users.add(User(email="Ada@example.org", role=Role.ADMIN), NOW)
+
+    first = await storage.users.welcome(a_visitor(), NOW)
+    moved = await storage.users.welcome(a_visitor(email="ada.new@example.org"), NOW)
+
+    assert (first.id, moved.id, moved.email) == (ada.id, ada.id, "Ada@example.org")
+    with pytest.raises(NotFound, match="another identity"):
+        await storage.users.welcome(a_visitor("heir"), NOW)
+    elsewhere = replace(a_visitor("heir"), issuer="https://other.example.org")
+    assert (await storage.users.welcome(elsewhere, NOW)).id == ada.id
+
+
+async def test_a_visitor_who_is_no_user_becomes_one_only_where_that_is_wished(storage: Storage) -> None:
+    with pytest.raises(NotFound, match="Nobody here"):
+        await storage.users.welcome(a_visitor(), NOW)
+    with acting("single sign-on", lambda: NOW):
+        made = await storage.users.welcome(a_visitor(role_when_new=Role.VIEWER, role=Role.EDITOR), NOW)
+
+    assert (made.role, made.has_password) == (Role.EDITOR, False)
+    assert await storage.users.password_hash("ada@example.org") is None
+    lines = [(one.who, one.what) for one in await storage.audit.recent()]
+    assert lines == [
+        ("single sign-on", "linked ada@example.org to an identity"),
+        ("single sign-on", "added the user ada@example.org"),
+    ]
+
+
+async def test_a_provider_changes_roles_but_somebody_stays_an_active_admin(storage: Storage) -> None:
+    await storage.users.add(User(email="ada@example.org", role=Role.ADMIN), NOW)
+    bob = await storage.users.add(User(email="bob@example.org", role=Role.ADMIN), NOW)
+
+    assert (await storage.users.welcome(a_visitor(role=Role.VIEWER), NOW)).role is Role.VIEWER
+    last = a_visitor("bob-1", "bob@example.org", role=Role.VIEWER)
+    assert (await storage.users.welcome(last, NOW)).role is Role.ADMIN
+    await storage.users.welcome(a_visitor(role=Role.ADMIN), NOW)
+    assert (await storage.users.welcome(last, NOW)).role is Role.VIEWER
+    await storage.users.change(replace(bob, role=Role.VIEWER, active=False))
+    with pytest.raises(NotFound, match="switched off"):
+        await storage.users.welcome(last, NOW)
