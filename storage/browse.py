@@ -37,7 +37,9 @@ class SourceDay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funnel:
-    """What went through since a time: from sources that were read to digests that were accepted."""
+    """What went through since a time: from sources that were read to digests that were accepted. `stories`: of the
+    articles that matched; `in_digests`: articles that stood for a story there.
+    """
 
     sources: int
     visits: int
@@ -45,6 +47,7 @@ class Funnel:
     articles: int
     matched: int
     matches: int
+    stories: int
     in_digests: int
     sent: int
 
@@ -86,6 +89,11 @@ class Browse(Repository):
             if before_id is not None:
                 found = found.where(hits.c.id < before_id)
         return [rows.to_article(row) for row in db.execute(found.order_by(order.desc()).limit(limit))]
+
+    @reads
+    def source_names(self, db: sa.Connection) -> dict[str, str]:
+        """Names by slug, for what shows articles of many sources."""
+        return {row.slug: row.name for row in db.execute(sa.select(_s.slug, _s.name))}
 
     @reads
     def matches_of(self, db: sa.Connection, article_ids: Sequence[int]) -> dict[int, list[Match]]:
@@ -134,6 +142,7 @@ class Browse(Repository):
 
         visits = (_p.at >= since, _p.at <= now)
         accepted = (_d.state == DeliveryState.ACCEPTED.value, _d.settled_at >= since, _d.subscription_id.is_not(None))
+        told = sa.select(t.story_member.c.story_id).join(t.match, _m.article_id == t.story_member.c.article_id)
         items = sa.select(t.digest_item.c.article_id).join(t.delivery, _d.id == t.digest_item.c.delivery_id)
         return Funnel(
             sources=count(sa.select(_p.source_id).where(*visits, _p.outcome.in_(_SUCCESS)).distinct()),
@@ -142,6 +151,7 @@ class Browse(Repository):
             articles=count(sa.select(_a.id).where(_a.stored_at >= since)),
             matched=count(sa.select(_m.article_id).where(_m.stored_at >= since).distinct()),
             matches=count(sa.select(_m.article_id).where(_m.stored_at >= since)),
+            stories=count(told.where(_m.stored_at >= since).distinct()),
             in_digests=count(items.where(*accepted).distinct()),
             sent=count(sa.select(_d.id).where(*accepted)),
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from monitor.errors import ConfigError, MonitorError, StorageError
 from monitor.identity import url_key
@@ -64,8 +65,8 @@ class Sources:
         look = await self.look(draft)
         if look.feed is None:
             raise MonitorError(_no_source(look))
-        found = look.source
-        wanted = replace(found, slug=draft.slug or slugify(found.name))
+        slugs = {one.slug for one in await self.storage.sources.list()}
+        wanted = replace(look.source, slug=draft.slug or free_slug(look.source.name, slugs))
         if known := await self.known(wanted):
             raise known
         return await self.storage.sources.add(wanted), look.feed
@@ -131,19 +132,24 @@ def _no_source(look: Look) -> str:
     return f"{url} has several feeds; add one of them:\n{listed}"
 
 
-def _of_outline(outline: Outline, taken: set[str], *, active: bool) -> Source:
-    slug = base = slugify(outline.name)
-    number = 2
-    while slug in taken:
-        slug, number = f"{base[:60]}-{number}", number + 1
-        if number > MOST_NAMESAKES:
-            raise StorageError(f"too many sources are called {outline.name}")
+def free_slug(name: str, taken: Collection[str]) -> str:
+    """A short name made of `name` that no other source has. Raises StorageError for a thousandth namesake."""
+    base = slugify(name)
+    for slug in (base, *(f"{base[:60]}-{number}" for number in range(2, MOST_NAMESAKES))):
+        if slug not in taken:
+            return slug
+    raise StorageError(f"too many sources are called {name}")
+
+
+def _of_outline(outline: Outline, taken: Collection[str], *, active: bool) -> Source:
     return Source(
-        slug=slug,
+        slug=free_slug(outline.name, taken),
         name=outline.name[:200],
         url=outline.url,
         kind=outline.kind,
         options=outline.options,
-        pages=reads_pages(outline.kind),
-        active=active,
+        pages=reads_pages(outline.kind) if outline.pages is None else outline.pages,
+        active=active and outline.active,
+        weight=outline.weight,
+        interval=timedelta(minutes=outline.minutes or 60),
     )

@@ -15,9 +15,24 @@ from starlette.middleware.gzip import GZipMiddleware
 from monitor import __version__
 from monitor.app import Opened
 from monitor.errors import LinkError, MonitorError, NotFound, StorageDown, StorageError
-from monitor.web import account, api, archive, auth, bench, login, oidc, overview, people, readers, sources, topics
+from monitor.web import (
+    account,
+    adding,
+    api,
+    archive,
+    auth,
+    bench,
+    login,
+    oidc,
+    overview,
+    people,
+    readers,
+    sources,
+    subscriptions,
+    topics,
+)
 from monitor.web.health import add_health
-from monitor.web.pages import STATIC, Assets, page
+from monitor.web.pages import STATIC, Assets, page, view
 from monitor.web.problems import Refused, problem, problem_of, problem_of_fields
 
 log = logging.getLogger(__name__)
@@ -33,7 +48,10 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 BODY_LIMIT = 1_000_000
-ROUTERS = (login, oidc, account, overview, topics, bench, archive, sources, people, readers, api)
+TITLES = {404: "Not found", 409: "Somebody was first", 500: "Something broke", 503: "Not just now"}
+ROUTERS = (
+    login, oidc, account, overview, topics, bench, archive, adding, sources, people, subscriptions, readers, api,
+)  # fmt: skip
 
 
 def make_app(opened: Opened, silent: Callable[[], list[str]] = list) -> FastAPI:
@@ -107,17 +125,22 @@ def _is_api(request: Request) -> bool:
     return request.url.path.startswith(auth.API + "/")
 
 
-def _answer(request: Request, status: int, text: str) -> Response:
+def _answer(request: Request, status: int, text: str, title: str = "") -> Response:
     """To a program a problem, to a person a page."""
     if _is_api(request):
         return problem(request, status, text)
-    return page("message.html", status=status, title="This did not work", text=text)
+    title = title or TITLES.get(status, "This did not work")
+    if hasattr(request.state, "user"):
+        return view(request, "message.html", status=status, layout="house.html", title=title, text=text)
+    return page("message.html", status=status, title=title, text=text)
 
 
 async def _our_error(request: Request, error: Exception) -> Response:
     if _is_api(request) and isinstance(error, MonitorError):
         return problem_of(request, error)
-    status = 404 if isinstance(error, NotFound | LinkError) else 409 if isinstance(error, StorageError) else 400
+    if isinstance(error, LinkError):
+        return _answer(request, 404, f"{str(error)[:1].upper()}{str(error)[1:]}.", "This link does not work")
+    status = 404 if isinstance(error, NotFound) else 409 if isinstance(error, StorageError) else 400
     return _answer(request, 503 if isinstance(error, StorageDown) else status, str(error))
 
 

@@ -171,7 +171,7 @@ async def search(request: Request) -> Response:
         carets=carets,
         understood=str(query) if query is not None else "",
         total=await storage.articles.count(),
-        sources=await storage.sources.list(),
+        names=await storage.browse.source_names(),
         topics=await storage.topics.list(),
         verdicts=list(Verdict),
     )
@@ -220,6 +220,7 @@ async def article_page(request: Request, number: int) -> Response:
         request,
         "article.html",
         article=article,
+        source_name=(await storage.browse.source_names()).get(article.source_slug, article.source_slug),
         title_spans=[span for span in spans if span.field is Field.TITLE],
         text_spans=[span for span in spans if span.field is (Field.BODY if article.body else Field.SUMMARY)],
         reasons=[(topic, reasons[topic.id], topic.id in stored) for topic in topics if topic.id in reasons],

@@ -15,7 +15,7 @@ from fastapi.responses import PlainTextResponse
 from monitor.digest import Purpose
 from monitor.model import Role, User
 from monitor.web import sessions
-from monitor.web.pages import go, is_htmx, opened_of, page
+from monitor.web.pages import go, is_htmx, opened_of, page, view
 from monitor.web.problems import problem
 from storage.audit import acting
 
@@ -125,4 +125,4 @@ def _unknown(request: Request, *, is_api: bool) -> Response:
 def _refused(request: Request, text: str, *, is_api: bool) -> Response:
     if is_api:
         return problem(request, 403, text)
-    return page("message.html", status=403, title="Not for you", text=text)
+    return view(request, "message.html", status=403, layout="house.html", title="Not for you", text=text)

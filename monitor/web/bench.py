@@ -41,7 +41,7 @@ async def bench_page(
         "words": None,
         "example": "",
         "example_error": "",
-        **_shown(preview),
+        **await _shown(request, preview),
         **more,
     }
     return view(
@@ -56,7 +56,7 @@ async def bench_page(
     )
 
 
-def _shown(preview: Preview | None) -> dict[str, Any]:
+async def _shown(request: Request, preview: Preview | None) -> dict[str, Any]:
     """What the preview's fragment needs beside it."""
     backtest = preview.backtest if preview else None
     chart = ""
@@ -65,7 +65,8 @@ def _shown(preview: Preview | None) -> dict[str, Any]:
         text = "; ".join(f"{week.week}: {week.old} saved, {week.new} now" for week in shown)
         new, old = [[getattr(week, name) for week in shown] for name in ("new", "old")]
         chart = bars(new, f"Matches a week, {text}", old=old, width=min(320, 28 * len(shown)), height=56)
-    return {"chart": chart, "shown": SHOWN}
+    names = await opened_of(request).monitor.storage.browse.source_names() if backtest is not None else {}
+    return {"chart": chart, "shown": SHOWN, "names": names}
 
 
 async def _sent(request: Request, slug: str) -> tuple[Topic, FormData, Draft]:
@@ -91,7 +92,7 @@ async def try_topic(request: Request, slug: str) -> Response:
     saved, form, draft = await _sent(request, slug)
     preview = await try_draft(opened_of(request), saved, draft)
     if is_htmx(request):
-        return view(request, "tried.html", topic=saved, draft=draft, preview=preview, **_shown(preview))
+        return view(request, "tried.html", topic=saved, draft=draft, preview=preview, **await _shown(request, preview))
     return await bench_page(request, saved, draft, preview=preview, asked=_asked(form))
 
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 
-from monitor.model import DeliveryState, Role
-from monitor.web.pages import audit, go, opened_of, user_of, view
+from monitor.model import DeliveryState, Role, Subscriber, SubscriberState
+from monitor.web.pages import go, opened_of, user_of, view
 
 router = APIRouter(default_response_class=Response)
 
@@ -47,15 +47,15 @@ async def overview(request: Request) -> Response:
     )
 
 
-async def _next_digests(request: Request) -> list[tuple[str, datetime]]:
+async def _next_digests(request: Request) -> list[tuple[Subscriber, datetime]]:
     storage = opened_of(request).monitor.storage
     planned = [
-        (reader.email, subscription.next_digest_at)
-        for reader in (await storage.readers.list())[:500]
-        for subscription in await storage.readers.subscriptions(reader.id)
+        (reader, subscription.next_digest_at)
+        for reader, subscriptions in await storage.readers.page(state=SubscriberState.ACTIVE, limit=500)
+        for subscription in subscriptions
         if subscription.active and subscription.next_digest_at
     ]
-    return sorted(planned, key=lambda one: str(one[1]))[:6]
+    return sorted(planned, key=lambda one: one[1])[:6]
 
 
 @router.post("/notices/close")
@@ -64,8 +64,7 @@ async def close_notice(
 ) -> Response:
     """Seen: it comes back if it happens again."""
     monitor = opened_of(request).monitor
-    if await monitor.storage.notices.close(subject, code, monitor.now()):
-        await audit(request, f"closed the notice {code} on {subject}")
+    await monitor.storage.notices.close(subject, code, monitor.now(), seen=True)
     return go("/")
 
 

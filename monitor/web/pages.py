@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -78,6 +78,23 @@ def when(at: datetime | None, otherwise: str = "never") -> Markup:
     return Markup('<time datetime="%s">%s</time>') % (at.isoformat(timespec="seconds"), f"{at:%-d %b %Y, %H:%M}")
 
 
+def soon(at: datetime | None, now: datetime) -> Markup:
+    """A time to come, as people say it: in 12 min, in 5 h, in 3 d; the exact one in its title."""
+    if at is None or at <= now:
+        return escape("now")
+    exact = f"{at.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
+    return Markup('<time datetime="%s" title="%s">in %s</time>') % (
+        at.isoformat(timespec="seconds"), exact, span(at - now),
+    )  # fmt: skip
+
+
+def span(of: timedelta) -> str:
+    minutes = max(1, round(of.total_seconds() / 60))
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{round(minutes / 60)} h" if minutes < 2_880 else f"{round(minutes / 1_440)} days"
+
+
 def day(at: datetime | date | None) -> str:
     return f"{at:%-d %b %Y}" if at else ""
 
@@ -95,7 +112,7 @@ _pages = Environment(
 )
 _pages.globals["asset"] = asset
 _pages.globals["Role"] = Role
-_pages.filters |= {"marked": marked, "when": when, "day": day, "percent": percent}
+_pages.filters |= {"marked": marked, "when": when, "soon": soon, "span": span, "day": day, "percent": percent}
 
 
 def page(template: str, *, status: int = 200, **values: object) -> HTMLResponse:
@@ -127,12 +144,3 @@ def is_htmx(request: Request) -> bool:
 def go(url: str) -> RedirectResponse:
     """POST, then GET: reloading the page that follows sends nothing twice."""
     return RedirectResponse(url, status_code=303)
-
-
-async def audit(request: Request, what: str, before: object = "", after: object = "") -> None:
-    """Who changed what, and how it was before and after."""
-    opened = opened_of(request)
-    who = user_of(request).email
-    await opened.monitor.storage.audit.append(
-        who, what[:500], str(before)[:4000], str(after)[:4000], opened.monitor.now()
-    )

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import time
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 
-from monitor import schedule
 from monitor.errors import MonitorError, NotFound
-from monitor.model import Cadence, DeliveryState, Subscriber, SubscriberState, Subscription
+from monitor.model import DeliveryState, Subscriber, SubscriberState, Subscription
 from monitor.pipeline.readers import own
 from monitor.pipeline.trial import send_trial
-from monitor.web.pages import audit, go, opened_of, user_of, view
+from monitor.web.pages import go, opened_of, user_of, view
+from monitor.web.wishes import MAX_FIELDS, WEEKDAYS, Wishes
 
 router = APIRouter(default_response_class=Response)
 
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 PER_PAGE = 100
+BLANK = Subscription(subscriber_id=0, topic_ids=())
 # what mail needs are styles on its cells; scripts stay forbidden, and the sandbox has no origin
 MAIL_CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src https: data:; frame-ancestors 'self'; "
@@ -33,57 +33,75 @@ async def readers_page(request: Request) -> Response:
     return await _readers(request)
 
 
-async def _readers(request: Request, *, status: int = 200, error: str = "") -> Response:
+async def _readers(
+    request: Request, *, status: int = 200, error: str = "", said: dict[str, str] | None = None,
+    wishes: Wishes | None = None,
+) -> Response:  # fmt: skip
     storage = opened_of(request).monitor.storage
-    rows = [(one, await storage.readers.subscriptions(one.id)) for one in await storage.readers.list()]
-    topics = await storage.topics.list(active=True)
+    after = request.query_params.get("after", "")[:320]
+    rows = await storage.readers.page(after, limit=PER_PAGE + 1)
+    topics = await storage.topics.list()
     return view(
-        request, "readers.html", status=status, rows=rows, topics=topics, names={one.id: one.name for one in topics},
-        weekdays=WEEKDAYS, error=error, bounced=await storage.browse.bounced(),
-    )  # fmt: skip
+        request,
+        "readers.html",
+        status=status,
+        rows=rows[:PER_PAGE],
+        following=rows[PER_PAGE - 1][0].email if len(rows) > PER_PAGE else "",
+        after=after,
+        topics=[one for one in topics if one.active],
+        names={one.id: one.name for one in topics},
+        weekdays=WEEKDAYS,
+        error=error,
+        said=said or {"email": "", "name": "", "invite": "yes"},
+        wishes=wishes or Wishes.of(BLANK),
+        bounced=await storage.browse.bounced(),
+    )
 
 
 @router.post("/readers")
 async def add_reader(request: Request) -> Response:
     """Add a reader, or invite one: who is invited gets a mail and must confirm."""
     monitor = opened_of(request).monitor
-    form = await request.form(max_files=0, max_fields=500)
-    known = {one.slug: one.id for one in await monitor.storage.topics.list(active=True)}
+    form = await request.form(max_files=0, max_fields=MAX_FIELDS)
+    said = {name: str(form.get(name, ""))[:320] for name in ("email", "name", "invite")}
+    state = SubscriberState.INVITED if said["invite"] == "yes" else SubscriberState.ACTIVE
+    wishes = Wishes.sent(form, BLANK)
     try:
-        chosen = tuple(known[str(slug)] for slug in form.getlist("topics") if str(slug) in known)
-        if not chosen:
-            raise MonitorError("choose at least one topic")
-        state = SubscriberState.INVITED if form.get("invite") == "yes" else SubscriberState.ACTIVE
-        wanted = Subscription(
-            subscriber_id=0,
-            topic_ids=chosen,
-            cadence=Cadence(str(form.get("cadence", "weekly"))),
-            weekday=min(6, max(0, int(str(form.get("weekday", "0"))))),
-            at=time.fromisoformat(str(form.get("at", "07:00"))),
-            timezone=str(schedule.timezone(str(form.get("timezone", "UTC")))),
-        )
+        wanted = wishes.subscription(BLANK, await monitor.storage.topics.list(active=True))
         reader, _ = await monitor.readers.add(
-            Subscriber(email=str(form.get("email", ""))[:320], name=str(form.get("name", ""))[:200], state=state),
-            wanted,
+            Subscriber(email=said["email"], name=said["name"].strip()[:200], state=state), wanted
         )
-    except (MonitorError, ValueError) as error:
-        return await _readers(request, status=422, error=str(error))
-    await audit(request, f"added the reader {reader.email}", "", f"{state.value}, {wanted.cadence.value}")
+    except MonitorError as error:
+        return await _readers(request, status=422, error=str(error), said=said, wishes=wishes)
     return go(f"/readers/{reader.id}?done={'invited' if state is SubscriberState.INVITED else 'added'}")
 
 
 @router.get("/readers/{number}")
 async def reader_page(request: Request, number: int) -> Response:
+    return await show_reader(request, number)
+
+
+async def show_reader(
+    request: Request, number: int, *, status: int = 200, error: str = "", wishes: Mapping[int, Wishes] | None = None
+) -> Response:
+    """`wishes`: what was sent for a subscription (0: a new one) and could not be stored."""
     storage = opened_of(request).monitor.storage
     reader = await storage.readers.get_by_id(number)
     subscriptions = await storage.readers.subscriptions(number)
+    topics = await storage.topics.list(active=True)
+    refused = wishes or {}
     return view(
         request,
         "reader.html",
+        status=status,
         reader=reader,
-        subscriptions=subscriptions,
+        subscriptions=[(one, refused.get(one.id) or Wishes.of(one, topics)) for one in subscriptions],
+        refused=set(refused),
+        blank=refused.get(0) or Wishes.of(BLANK),
+        topics=topics,
         names=await opened_of(request).monitor.readers.topics_of(subscriptions),
         weekdays=WEEKDAYS,
+        error=error,
         deliveries=[one.delivery for one in await storage.outbox.digests(number, limit=50)],
         bounces=[one for one in await storage.outbox.bounces(number) if one[2]],
     )
@@ -98,7 +116,6 @@ async def change_state(request: Request, number: int, to: Annotated[str, Form(ma
         await monitor.readers.revoke_links(before)
     else:
         await monitor.readers.put_state(before, to)
-    await audit(request, f"changed the reader {before.email}", before.state.value, to)
     return go(f"/readers/{number}?done=saved")
 
 
@@ -109,7 +126,6 @@ async def send_test(request: Request, number: int, subscription: Annotated[int, 
     reader = await monitor.storage.readers.get_by_id(number)
     wanted = own(subscription, await monitor.storage.readers.subscriptions(number))
     await send_trial(monitor.publisher, monitor.sender, reader, wanted, user)
-    await audit(request, f"sent a test of the digest of {reader.email}", "", user.email)
     return go(f"/readers/{number}?done=sent")
 
 
@@ -143,8 +159,7 @@ async def outbox_page(request: Request, state: str = "") -> Response:
 @router.post("/outbox/release")
 async def release_all(request: Request) -> Response:
     monitor = opened_of(request).monitor
-    released = await monitor.storage.outbox.release(monitor.now())
-    await audit(request, "released all held messages", "", released)
+    await monitor.storage.outbox.release(monitor.now())
     return go("/outbox?done=released")
 
 
@@ -154,7 +169,7 @@ async def delivery_page(request: Request, number: int) -> Response:
     sent = await storage.outbox.digest(number)
     return view(
         request, "delivery.html", delivery=sent.delivery, articles=await storage.articles.get_many(sent.article_ids),
-        size=len(sent.delivery.message.data),
+        size=len(sent.delivery.message.data), names=await storage.browse.source_names(),
     )  # fmt: skip
 
 
@@ -172,7 +187,6 @@ async def act(request: Request, number: int, action: str) -> Response:
     """retry, release or cancel."""
     monitor = opened_of(request).monitor
     outbox, now = monitor.storage.outbox, monitor.now()
-    before = await outbox.get(number)
     if action == "retry":
         await outbox.retry(number, now)
     elif action == "release":
@@ -181,7 +195,5 @@ async def act(request: Request, number: int, action: str) -> Response:
         await outbox.cancel(number, now)
     else:
         raise NotFound(f"there is no {action[:40]!r}")
-    after = await outbox.get(number)
-    await audit(request, f"{action} of delivery {number}", before.state.value, after.state.value)
     done = {"retry": "retried", "release": "released", "cancel": "cancelled"}[action]
     return go(f"/outbox/{number}?done={done}")

@@ -5,27 +5,25 @@ A GET never changes anything: mail gateways open every link. The page it shows h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, time
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from monitor import schedule
 from monitor.app import Opened
 from monitor.digest import Claim, Purpose, atom_feed, cite_text, to_bibtex, to_csl_json, to_ris
 from monitor.errors import LinkError, MonitorError, NotFound
-from monitor.model import Article, Cadence, EmptyRule, Subscriber, Subscription
+from monitor.model import Article, Subscriber, Subscription
 from monitor.pipeline.readers import own
 from monitor.web.pages import page
+from monitor.web.wishes import MAX_FIELDS, WEEKDAYS, Wishes, read_date
 
 router = APIRouter(default_response_class=Response)
 
 FEED_ENTRIES = 50
 REASONS = ("wrong topic", "duplicate", "low quality", "already known")
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 ONE_CLICK = f"/{Purpose.UNSUBSCRIBE}/"
 
 
@@ -61,25 +59,24 @@ async def _subscription(opened: Opened, claim: Claim, reader: Subscriber) -> Sub
 @router.get("/signup")
 async def signup_form(request: Request) -> Response:
     topics = await _opened(request).monitor.storage.topics.list(active=True)
-    return page("signup.html", topics=topics, weekdays=WEEKDAYS)
+    wishes = Wishes.of(Subscription(subscriber_id=0, topic_ids=()))
+    return page("signup.html", topics=topics, weekdays=WEEKDAYS, wishes=wishes, error="", email="", name="")
 
 
 @router.post("/signup")
-async def signup(
-    request: Request,
-    email: Annotated[str, Form(max_length=254)],
-    topics: Annotated[list[str], Form()],
-    name: Annotated[str, Form(max_length=200)] = "",
-    timezone: Annotated[str, Form(max_length=64)] = "UTC",
-    cadence: Annotated[Cadence, Form()] = Cadence.WEEKLY,
-) -> Response:
+async def signup(request: Request) -> Response:
     monitor = _opened(request).monitor
-    known = {topic.slug: topic.id for topic in await monitor.storage.topics.list(active=True)}
-    chosen = tuple(known[slug] for slug in topics if slug in known)
-    if not chosen:
-        raise MonitorError("choose at least one topic")
-    wanted = Subscription(subscriber_id=0, topic_ids=chosen, cadence=cadence, timezone=str(schedule.timezone(timezone)))
-    await monitor.readers.sign_up(email, name, wanted)
+    form = await request.form(max_files=0, max_fields=MAX_FIELDS)
+    blank = Subscription(subscriber_id=0, topic_ids=())
+    said = {name: str(form.get(name, ""))[:254] for name in ("email", "name")}
+    wishes = Wishes.sent(form, blank)
+    topics = await monitor.storage.topics.list(active=True)
+    try:
+        await monitor.readers.sign_up(said["email"], said["name"][:200], wishes.subscription(blank, topics))
+    except MonitorError as error:
+        return page(
+            "signup.html", status=422, topics=topics, weekdays=WEEKDAYS, wishes=wishes, error=str(error), **said
+        )
     text = (
         "If this address is new here, a mail with a link is on its way to it. Nothing is sent until you confirm there."
     )
@@ -132,7 +129,7 @@ async def pause_form(request: Request, token: str) -> Response:
 async def pause(request: Request, token: str, until: Annotated[str, Form(max_length=10)] = "") -> Response:
     opened, claim, reader = await _claimed(request, Purpose.PAUSE, token)
     subscription = await _subscription(opened, claim, reader)
-    day = _date(until)
+    day = read_date(until)
     await opened.monitor.readers.pause(subscription, day)
     text = (
         f"No digest before {day:%-d %B %Y}; what is found until then comes after it." if day else "Your digests go on."
@@ -145,13 +142,24 @@ async def pause(request: Request, token: str, until: Annotated[str, Form(max_len
 
 @router.get("/preferences/{token}")
 async def preferences_form(request: Request, token: str) -> Response:
+    return await _preferences(request, token)
+
+
+async def _preferences(
+    request: Request, token: str, *, status: int = 200, error: str = "", wishes: Mapping[int, Wishes] | None = None
+) -> Response:
+    """`wishes`: what was sent for a subscription and could not be stored."""
     opened, _, reader = await _claimed(request, Purpose.PREFERENCES, token)
     storage = opened.monitor.storage
     topics = await storage.topics.list(active=True)
+    subscriptions = await storage.readers.subscriptions(reader.id)
     return page(
         "preferences.html",
+        status=status,
         reader=reader,
-        subscriptions=await storage.readers.subscriptions(reader.id),
+        error=error,
+        subscriptions=[(one, (wishes or {}).get(one.id) or Wishes.of(one, topics)) for one in subscriptions],
+        names=await opened.monitor.readers.topics_of(subscriptions),
         topics=topics,
         weekdays=WEEKDAYS,
         address_action=f"/{Purpose.PREFERENCES}/{token}/address",
@@ -162,34 +170,18 @@ async def preferences_form(request: Request, token: str) -> Response:
 
 @router.post("/preferences/{token}")
 async def preferences(request: Request, token: str) -> Response:
-    """Store one subscription's form. Raises MonitorError that names the field."""
+    """Store one subscription's form; one that was ended begins again."""
     opened, _, reader = await _claimed(request, Purpose.PREFERENCES, token)
-    form = await request.form(max_files=0, max_fields=500)
+    monitor = opened.monitor
+    form = await request.form(max_files=0, max_fields=MAX_FIELDS)
     number = str(form.get("subscription", ""))
-    old = own(int(number) if number.isdecimal() else 0, await opened.monitor.storage.readers.subscriptions(reader.id))
-    allowed = {str(topic.id): topic.id for topic in await opened.monitor.storage.topics.list(active=True)}
-    chosen = tuple(allowed[str(value)] for value in form.getlist("topics") if str(value) in allowed)
-    if not chosen:
-        raise MonitorError("choose at least one topic, or unsubscribe")
+    old = own(int(number) if number.isdecimal() else 0, await monitor.storage.readers.subscriptions(reader.id))
+    wishes = Wishes.sent(form, old)
     try:
-        changed = replace(
-            old,
-            topic_ids=chosen,
-            cadence=Cadence(str(form.get("cadence", old.cadence))),
-            weekday=min(6, max(0, int(str(form.get("weekday", old.weekday))))),
-            monthday=min(31, max(1, int(str(form.get("monthday", old.monthday))))),
-            at=time.fromisoformat(str(form.get("at", old.at))),
-            timezone=str(schedule.timezone(str(form.get("timezone", old.timezone)))),
-            empty=EmptyRule(str(form.get("empty", old.empty))),
-            max_items=min(200, max(5, int(str(form.get("max_items", old.max_items))))),
-            near_misses=form.get("near_misses") == "yes",
-            repeat=form.get("repeat") == "yes",
-            safety_at_once=form.get("safety_at_once") == "yes",
-            active=True,
-        )
-    except ValueError as error:
-        raise MonitorError(f"a field has a value that it cannot have: {error}") from error
-    stored = await opened.monitor.readers.change(changed)
+        changed = wishes.subscription(old, await monitor.storage.topics.list(active=True))
+        stored = await monitor.readers.change(replace(changed, active=True))
+    except MonitorError as error:
+        return await _preferences(request, token, status=422, error=str(error), wishes={old.id: wishes})
     text = f"Your next digest comes on {stored.next_digest_at:%-d %B %Y at %H:%M} UTC." if stored.next_digest_at else ""
     return page("message.html", title="Saved", text=text)
 
@@ -337,12 +329,3 @@ def _download(articles: Sequence[Article], style: str, name: str) -> Response:
     safe = "".join(c if c.isalnum() or c in "-." else "-" for c in name)
     headers = {"Content-Disposition": f'attachment; filename="{safe}.{style}"'}
     return PlainTextResponse(write(articles), media_type=media_type, headers=headers)
-
-
-def _date(text: str) -> date | None:
-    if not text:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise MonitorError(f"{text!r} is not a date: write it like 2026-12-24") from error

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -219,16 +219,18 @@ async def test_a_confirmation_link_ends_after_two_days(site: Site) -> None:
 async def test_a_wrong_field_is_named(site: Site, form: dict[str, object], words: str) -> None:
     answer = await site.client.post("/signup", data=form)
 
-    assert answer.status_code == 400
+    assert answer.status_code == 422
     assert words in answer.text
+    assert f'value="{form["email"]}"' in answer.text
 
 
 async def test_preferences_are_stored_and_move_the_next_digest(site: Site) -> None:
     path = site.path(site.opened.links.preferences(site.reader))
-    topic = str(site.subscription.topic_ids[0])
+    number = site.subscription.topic_ids[0]
+    topic = (await site.opened.monitor.storage.topics.get_many([number]))[0]
     form = {
         "subscription": str(site.subscription.id),
-        "topics": [topic],
+        "topics": [topic.slug],
         "cadence": "weekly",
         "weekday": "4",
         "at": "18:30",
@@ -242,8 +244,36 @@ async def test_preferences_are_stored_and_move_the_next_digest(site: Site) -> No
 
     stored = (await site.subscriptions())[0]
     assert answer.status_code == 200
-    assert (stored.topic_ids, stored.weekday, stored.max_items) == ((int(topic),), 4, 10)
+    assert (stored.topic_ids, stored.weekday, stored.max_items) == ((number,), 4, 10)
     assert stored.next_digest_at == datetime(2026, 11, 27, 23, 30, tzinfo=UTC)
+
+
+async def test_wishes_that_cannot_be_stay_in_their_form_with_the_reason(site: Site) -> None:
+    path = site.path(site.opened.links.preferences(site.reader))
+    topic = (await site.opened.monitor.storage.topics.get_many([site.subscription.topic_ids[0]]))[0]
+    sound = {"subscription": str(site.subscription.id), "topics": [topic.slug], "max_items": "33"}
+    wrong = {"timezone": "Europe/Berlim", "at": "noon", "weekday": "9", "paused_until": "soon", "max_items": "9999"}
+
+    for field, value in wrong.items():
+        answer = await site.client.post(path, data={**sound, field: value})
+
+        assert answer.status_code == 422, field
+        assert f'value="{value}"' in answer.text or field == "weekday"
+        assert 'role="alert"' in answer.text
+    assert await site.subscriptions() == [site.subscription]
+
+
+async def test_a_topic_that_is_off_now_is_not_lost_when_preferences_are_saved(site: Site) -> None:
+    storage = site.opened.monitor.storage
+    topics = await storage.topics.list()
+    both = replace(site.subscription, topic_ids=(topics[0].id, topics[1].id))
+    await site.opened.monitor.readers.change(both)
+    await storage.topics.set_active(topics[0].slug, False)
+    path = site.path(site.opened.links.preferences(site.reader))
+
+    await site.client.post(path, data={"subscription": str(both.id), "topics": [topics[1].slug]})
+
+    assert set((await site.subscriptions())[0].topic_ids) == {topics[0].id, topics[1].id}
 
 
 async def test_a_subscription_of_somebody_else_cannot_be_changed(site: Site) -> None:

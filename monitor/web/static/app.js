@@ -44,6 +44,18 @@
     }
   });
 
+  // Time zones are offered by the browser, which knows them all; who signs up begins with their own.
+  const zones = document.querySelectorAll("input[name=timezone]");
+  if (zones.length && Intl.supportedValuesOf) {
+    const list = document.createElement("datalist");
+    list.id = "zones";
+    for (const name of Intl.supportedValuesOf("timeZone")) list.append(new Option(name, name));
+    document.body.append(list);
+    for (const one of zones) {
+      if (one.id === "zone-new" && one.value === "UTC") one.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+    }
+  }
+
   const dirty = () => {
     const form = bench();
     return form && Array.from(form.elements).some((one) =>
