@@ -16,6 +16,7 @@ from monitor.digest import to_bibtex, to_csl_json, to_ris
 from monitor.errors import MonitorError, NotFound
 from monitor.match import parse_query
 from monitor.model import Article, Topic
+from monitor.story.labels import badges
 
 app = typer.Typer(no_args_is_help=True, help="Everything that was ever stored.")
 
@@ -58,13 +59,19 @@ def search(
     run(body)
 
 
+_SHOWN = (
+    "title", "published", "authors", "byline", "journal", "doi", "pmid", "versions", "publication_types", "mesh",
+    "trial_ids", "open_access_url", "provider", "category", "canonical_url", "citation", "copyright",
+)  # fmt: skip
+
+
 @app.command()
 def show(
     which: Annotated[str, typer.Argument(help="A number from `search`, an address, or a DOI.")],
     export: Export = "",
     as_json: Json = False,
 ) -> None:
-    """One article with all its fields."""
+    """One article with all its fields, and its labels with the words that say so."""
 
     async def body(opened: Opened) -> None:
         articles = opened.monitor.storage.articles
@@ -77,22 +84,11 @@ def show(
         if as_json:
             say_json(article=article)
             return
-        for name in (
-            "title",
-            "published",
-            "authors",
-            "byline",
-            "journal",
-            "doi",
-            "provider",
-            "category",
-            "canonical_url",
-            "citation",
-            "copyright",
-        ):
-            value = getattr(article, name)
-            if value:
-                say(f"{name:14} {', '.join(value) if isinstance(value, tuple) else value}")
+        for name in _SHOWN:
+            if value := getattr(article, name):
+                say(f"{name:17} {', '.join(value) if isinstance(value, tuple) else value}")
+        for badge in badges(article):
+            say(f"{'label':17} {badge.text}: “{badge.quote}” ({badge.by})")
         say("\n" + (article.body or article.summary))
 
     run(body)

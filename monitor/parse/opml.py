@@ -1,11 +1,13 @@
 """OPML, the usual form of a list of feeds: read with all its nesting, written so that others read it.
 
-What is no feed (a saved search, a list page) carries its kind and options in attributes of our own namespace.
+What is no feed (a saved search, a list page) carries its kind and options in attributes of our own namespace, and each
+source whether it is on, how often it is read, and its weight.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +24,7 @@ from monitor.parse.plain import MAX_LINE, clean
 
 MAX_OUTLINES = 10_000
 OURS = "urn:medical-news-monitor"
+_DECIMAL = re.compile(r"\d{1,3}(?:\.\d{1,6})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,10 @@ class Outline:
     folder: tuple[str, ...] = ()
     kind: SourceKind = SourceKind.FEED
     options: tuple[tuple[str, str], ...] = ()
+    active: bool = True
+    pages: bool | None = None
+    minutes: int = 0  # 0: not said
+    weight: float = 1.0
 
 
 def read_opml(body: bytes, *, url: str) -> tuple[Outline, ...]:
@@ -70,7 +77,19 @@ def _outline(element: etree._Element, base: str) -> Outline | None:
         folder=tuple(name for name in reversed(around) if name),
         kind=SourceKind(kind) if kind in set(SourceKind) else SourceKind.FEED,
         options=_options(said.get(f"{{{OURS}}}options", "")),
+        active=said.get(f"{{{OURS}}}active") != "no",
+        pages={"yes": True, "no": False}.get(said.get(f"{{{OURS}}}pages", "")),
+        minutes=_minutes(said.get(f"{{{OURS}}}minutes", "")),
+        weight=_weight(said.get(f"{{{OURS}}}weight", "")),
     )
+
+
+def _minutes(text: str) -> int:
+    return min(int(text), 525_600) if text.isascii() and text.isdigit() and len(text) < 8 else 0
+
+
+def _weight(text: str) -> float:
+    return min(max(float(text), 0.1), 10.0) if _DECIMAL.fullmatch(text) else 1.0
 
 
 def _name(element: etree._Element) -> str:
@@ -86,6 +105,16 @@ def _options(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((str(k), v) for k, v in options.items() if isinstance(v, str)) if isinstance(options, dict) else ()
 
 
+def _ours(source: Source) -> dict[str, str]:
+    """What other readers know nothing of, so that a list comes back as it went."""
+    return {
+        **({} if source.active else {"active": "no"}),
+        "pages": "yes" if source.pages else "no",
+        "minutes": str(round(source.interval.total_seconds() / 60)),
+        **({} if source.weight == 1 else {"weight": f"{source.weight:g}"}),
+    }
+
+
 def write_opml(sources: Iterable[Source], *, title: str, now: datetime) -> bytes:
     """An OPML 2.0 document."""
     root = etree.Element("opml", {"version": "2.0"}, nsmap={"monitor": OURS})
@@ -99,6 +128,8 @@ def write_opml(sources: Iterable[Source], *, title: str, now: datetime) -> bytes
         if source.kind is not SourceKind.FEED:
             outline.set("type", "link")
             outline.set(f"{{{OURS}}}kind", source.kind.value)
+        for name, value in _ours(source).items():
+            outline.set(f"{{{OURS}}}{name}", value)
         if source.options:
             outline.set(f"{{{OURS}}}options", json.dumps(dict(source.options), ensure_ascii=False))
     return etree.tostring(root, encoding="utf-8", xml_declaration=True, pretty_print=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -101,6 +101,28 @@ def test_what_is_exported_comes_back_the_same() -> None:
     found = read_opml(write_opml(sources, title="T", now=NOW), url="x.opml")
 
     assert [(o.name, o.url, o.kind, o.options) for o in found] == [(s.name, s.url, s.kind, s.options) for s in sources]
+
+
+def test_opml_keeps_what_is_off_off_and_how_each_source_is_read() -> None:
+    off = Source(slug="a", name="A", url=URL, active=False, pages=False, interval=timedelta(hours=6), weight=1.5)
+    on = Source(slug="b", name="B", url="https://b.example.org/feed")
+
+    found = read_opml(write_opml([off, on], title="T", now=NOW), url="x.opml")
+
+    assert [(o.active, o.pages, o.minutes, o.weight) for o in found] == [
+        (False, False, 360, 1.5),
+        (True, True, 60, 1.0),
+    ]
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "9" * 400, "1e999", "nan", "²"])
+def test_nonsense_about_a_source_in_opml_is_as_if_it_were_not_said(value: str) -> None:
+    said = " ".join(f'm:{name}="{value}"' for name in ("active", "pages", "minutes", "weight"))
+    text = f'<opml xmlns:m="urn:medical-news-monitor"><body><outline xmlUrl="{URL}" {said}/></body></opml>'
+
+    (found,) = read_opml(text.encode(), url="x.opml")
+
+    assert (found.active, found.pages, found.minutes, found.weight) == (True, None, 0, 1.0)
 
 
 @pytest.mark.parametrize(
