@@ -41,6 +41,7 @@ from monitor.pipeline.users import Users
 from monitor.sandbox import Sandbox
 from monitor.schedule import Pacing
 from monitor.spans import OFF, Spans, ToCollector, read_headers
+from monitor.story.settle import Bounds
 from storage import Storage, exclusive
 from storage import migrate as migrate_storage
 from storage.jobs import Queue, install
@@ -185,7 +186,7 @@ async def open_monitor(
         if exclusively:
             stack.enter_context(exclusive(url))
         await asyncio.to_thread(_migrate, chosen)
-        storage = await stack.enter_async_context(Storage.open(url))
+        storage = await stack.enter_async_context(Storage.open(url, _bounds(chosen)))
         if now is utc_now and not url.startswith("sqlite"):
             now = await stack.enter_async_context(_shared_clock(storage))
         await _first_run(chosen, storage, now(), first_sources)
@@ -417,6 +418,16 @@ def _access(chosen: Settings) -> Access:
         chunk=scholarly.chunk,
         max_results=scholarly.max_results,
         max_sitemaps=scholarly.max_sitemaps,
+    )
+
+
+def _bounds(chosen: Settings) -> Bounds:
+    stories = chosen.stories
+    return Bounds(
+        title=timedelta(days=stories.title_days),
+        text=timedelta(days=stories.text_days),
+        share=stories.share,
+        shared=stories.pieces,
     )
 
 

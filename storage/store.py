@@ -7,6 +7,7 @@ from types import TracebackType
 import sqlalchemy as sa
 
 from monitor.errors import StorageError
+from monitor.story.settle import Bounds
 from storage.articles import Articles
 from storage.audit import Audit
 from storage.browse import Browse
@@ -28,6 +29,7 @@ from storage.topics import Topics
 from storage.upkeep import Upkeep
 from storage.users import Users
 
+_USUAL = Bounds()
 _STATES = {SchemaState.EMPTY: "empty", SchemaState.OLD: "of an older version of this program"}
 
 
@@ -38,14 +40,14 @@ class Storage:
     raises StorageError when the database cannot do it. Times are arguments.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, bounds: Bounds = _USUAL) -> None:
         """Connects at the first question. Raises StorageError for a URL that cannot be one."""
         database = Database(url)
         self._database = database
         self.sources = Sources(database)
         self.articles = Articles(database)
         self.papers = Papers(database)
-        self.stories = Stories(database)
+        self.stories = Stories(database, bounds)
         self.corrections = Corrections(database)
         self.topics = Topics(database)
         self.concepts = Concepts(database)
@@ -62,14 +64,17 @@ class Storage:
         self.browse = Browse(database)
 
     @classmethod
-    def open(cls, url: str) -> Storage:
-        """A storage whose schema is this program's. Raises StorageError, saying what to do, when it is not."""
+    def open(cls, url: str, bounds: Bounds = _USUAL) -> Storage:
+        """A storage whose schema is this program's; `bounds` are those of stories.
+
+        Raises StorageError, saying what to do, when it is not.
+        """
         state = schema_state(url)
         if state is SchemaState.NEWER:
             raise StorageError(newer(url))
         if state is not SchemaState.CURRENT:
             raise StorageError(f"the database is {_STATES[state]}: run `monitor migrate`")
-        return cls(url)
+        return cls(url, bounds)
 
     async def __aenter__(self) -> Storage:
         return self

@@ -19,11 +19,11 @@ from monitor.identity import normal_doi, normal_title
 from monitor.model import Article, Correction
 from monitor.story.corrections import corrections_in
 from monitor.story.evidence import Evidence, evidence, name, same_authors, stage, vouches
-from monitor.story.settle import TEXT_WINDOW, Known, Placement, TitleSeen, settle
+from monitor.story.settle import Bounds, Known, Placement, TitleSeen, settle
 from storage import corrections, rows
 from storage import tables as t
 from storage.audit import record
-from storage.engine import Repository, chunks, insert_into, insert_many, reads, writes
+from storage.engine import Database, Repository, chunks, insert_into, insert_many, reads, writes
 
 BATCH = 200
 _LOCK = 0x73746F7279  # "story": on PostgreSQL one process settles at a time, or two would each found the same story
@@ -45,6 +45,10 @@ class Member:
 
 
 class Stories(Repository):
+    def __init__(self, database: Database, bounds: Bounds) -> None:
+        super().__init__(database)
+        self._bounds = bounds
+
     async def settle(self, now: datetime) -> int:
         """Give every article that waits for it its story; how many. Safe to call from any number of processes."""
         total = 0
@@ -60,7 +64,7 @@ class Stories(Repository):
         ids = list(db.scalars(due.with_for_update()))
         articles = {article.id: article for article in _articles(db, ids)}
         batch = [evidence(articles[number], articles[number].stored_at or now) for number in ids if number in articles]
-        known = _known(db, batch, now)
+        known = _known(db, batch, now, self._bounds)
         before = known.story_of.keys() & articles.keys()
         settled = settle(batch, known, _Vouch(db, articles))
         for gone, kept in settled.merged:
@@ -159,7 +163,7 @@ class Stories(Repository):
     @writes
     def prune(self, db: sa.Connection, now: datetime) -> int:
         """Forget the shingles of texts older than the window; how many."""
-        oldest = (now - TEXT_WINDOW - _EPOCH).days
+        oldest = (now - self._bounds.text - _EPOCH).days
         return db.execute(t.shingle.delete().where(t.shingle.c.day < oldest)).rowcount
 
 
@@ -177,8 +181,8 @@ def put_due(db: sa.Connection, article_ids: Iterable[int]) -> None:
 # --- what is known --------------------------------------------------------------------------------------------
 
 
-def _known(db: sa.Connection, batch: Sequence[Evidence], now: datetime) -> Known:
-    known = Known()
+def _known(db: sa.Connection, batch: Sequence[Evidence], now: datetime, bounds: Bounds) -> Known:
+    known = Known(bounds=bounds)
     wanted = {number for one in batch for number in (*one.names, *one.quoted)}
     wanted |= {number for one in batch for number in (one.title, one.work) if number is not None}
     joined = t.story_name.join(t.story_member, _m.article_id == _n.article_id)
@@ -205,7 +209,7 @@ def _known(db: sa.Connection, batch: Sequence[Evidence], now: datetime) -> Known
 
 def _know_shingles(db: sa.Connection, batch: Sequence[Evidence], known: Known, now: datetime) -> None:
     hashes = sorted({shingle for one in batch for shingle in one.shingles})
-    oldest = (now - TEXT_WINDOW - _EPOCH).days
+    oldest = (now - known.bounds.text - _EPOCH).days
     sqlite = db.dialect.name == "sqlite"
     among = "(select value from json_each(?))" if sqlite else "(select unnest(%s::int[]))"
     place = "?" if sqlite else "%s"

@@ -15,10 +15,17 @@ from datetime import datetime, timedelta
 from monitor.story.evidence import Evidence, Stage, is_preprint
 from monitor.story.holders import Holders
 
-TITLE_WINDOW = timedelta(days=7)
-TEXT_WINDOW = timedelta(days=14)
-MIN_SHARE = 0.4  # of the shorter one's shingles
-MIN_SHARED = 4
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How near two articles must be: titles within `title`, texts within `text`, which share at least `share` of the
+    shorter one's shingles, and `shared` of them.
+    """
+
+    title: timedelta = timedelta(days=7)
+    text: timedelta = timedelta(days=14)
+    share: float = 0.4
+    shared: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,7 @@ class Known:
     A story that has become part of another stays in these tables under its old number: `now` tells the new one.
     """
 
+    bounds: Bounds = Bounds()
     names: dict[int, int] = field(default_factory=dict)  # name -> story
     titles: dict[int, TitleSeen] = field(default_factory=dict)
     works: dict[int, int] = field(default_factory=dict)  # title of a paper or preprint -> its article
@@ -131,7 +139,7 @@ def _placed(one: Evidence, known: Known, vouch: Vouch) -> Placement:
 def _by_title(one: Evidence, known: Known) -> Iterator[int]:
     """The story with this title of the last week. A source does not copy itself: there it is a column's name."""
     seen = known.titles.get(one.title) if one.title is not None else None
-    if seen and abs(one.at - seen.at) <= TITLE_WINDOW and (seen.source_id != one.source_id or not one.source_id):
+    if seen and abs(one.at - seen.at) <= known.bounds.title and (seen.source_id != one.source_id or not one.source_id):
         yield known.now(seen.story_id)
 
 
@@ -140,10 +148,10 @@ def _by_text(one: Evidence, known: Known) -> Iterator[tuple[int, float]]:
     shared, furniture = known.holders.shared(one.shingles, known.part_of)
     own = len(one.shingles) - furniture
     for story, count in sorted(shared.items(), key=lambda pair: (-pair[1], pair[0])):
-        if count < MIN_SHARED:
+        if count < known.bounds.shared:
             return
         share = count / min(own, known.sizes.get(story, 0) or own)
-        if share >= MIN_SHARE:
+        if share >= known.bounds.share:
             yield story, share
 
 

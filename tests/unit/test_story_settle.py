@@ -11,7 +11,7 @@ import pytest
 from monitor.model import Article
 from monitor.story.evidence import Stage, evidence, family_name, quoted_titles, same_authors, stage, vouches
 from monitor.story.holders import Holders
-from monitor.story.settle import Known, Settled, settle
+from monitor.story.settle import Bounds, Known, Settled, settle
 from monitor.story.shingles import shingles
 
 NOW = datetime(2026, 6, 1, 7, tzinfo=UTC)
@@ -315,3 +315,20 @@ def test_a_page_of_quotation_marks_is_read_in_no_time() -> None:
 
     assert len(quoted_titles(article(1, body='"' * 50_000 + "a, doi: " * 20_000))) <= 40
     assert datetime.now(UTC) - started < timedelta(seconds=2)
+
+
+def test_how_near_two_articles_must_be_is_for_an_admin_to_say() -> None:
+    title = "Blocking one enzyme keeps morphine working"
+    some, times = (article(1, title=title), article(2, title=title)), (NOW, NOW + 9 * DAY)
+
+    assert stories(*some, at=times) == [1, 2]
+    assert stories(*some, at=times, known=Known(bounds=Bounds(title=10 * DAY))) == [1, 1]
+
+
+def test_a_preprint_and_its_paper_are_one_story_by_the_doi_that_either_gives() -> None:
+    preprint = article(1, own_doi="10.1101/2026.01.02.3", versions=("10.5555/jim.1",))
+    paper = article(2, own_doi="10.5555/jim.1")
+
+    assert stories(preprint, paper) == [1, 1]
+    assert stories(paper, preprint) == [2, 2]
+    assert stories(article(1, own_doi="10.1101/2026.01.02.3"), paper) == [1, 2]
