@@ -34,7 +34,7 @@ VOLUME /data
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 # As `monitor healthcheck`, without loading the program every ten seconds.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=40s --retries=3 CMD ["python", "-c", \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=90s --retries=3 CMD ["python", "-c", \
  "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('MONITOR_WEB__PORT', '8000') + '/healthz', timeout=4)"]
 ENTRYPOINT ["monitor"]
 CMD ["run"]

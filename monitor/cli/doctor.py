@@ -12,7 +12,7 @@ import socket
 import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,6 +31,7 @@ SAFE_SQLITE = (3, 51, 3)  # earlier ones have the WAL-reset race between two wri
 ENOUGH_DISK = 500_000_000  # bytes
 CLOCK_MAY_DIFFER = timedelta(seconds=30)  # leases last so long
 LOOKUP = 5.0  # seconds for a name
+STUCK = timedelta(hours=2)  # as the alert MonitorMailStuck
 OLD_BACKUP = timedelta(days=2)  # where another program makes them, as MonitorBackupOld has it
 ADVICE = {
     SchemaState.EMPTY: "no tables yet: `monitor migrate` or `monitor run` makes them",
@@ -61,13 +62,13 @@ def examine_place(settings: Settings) -> list[Check]:
 async def examine(opened: Opened, *, offline: bool = False) -> list[Check]:
     """Every check, the well ones too: silence would not say that something was looked at."""
     checks = [*_settings(opened.settings)]
-    checks += [check async for check in _database(opened)]
+    gauges = await opened.monitor.storage.upkeep.gauges()
+    checks += [check async for check in _database(opened, gauges)]
     sources = await opened.monitor.storage.sources.list(active=True)
-    checks += _reading(opened, sources)
+    checks += _reading(opened, sources, gauges, await _at_work(opened))
     if not offline:
         checks += await _outside(opened, sources)
-    counts = await opened.monitor.storage.outbox.counts()
-    checks.append(Check("outbox", True, ", ".join(f"{n} {state}" for state, n in counts.items() if n) or "empty"))
+    checks.append(await _outbox(opened, gauges))
     checks += await _held(opened)
     notices = await opened.monitor.storage.notices.open()
     checks += [Check(notice.subject, notice.level is not Level.ERROR, notice.text) for notice in notices]
@@ -109,6 +110,8 @@ def _disk(path: Path) -> Check:
     free = shutil.disk_usage(path).free
     writable = os.access(path, os.W_OK | os.X_OK)
     text = f"{path}: {free / 1e9:.1f} GB free" + ("" if writable else f", not writable for user {os.geteuid()}")
+    if free <= ENOUGH_DISK:
+        text += "; make room: old backups and `monitor.db.before-…` files first"
     return Check("data directory", writable and free > ENOUGH_DISK, text)
 
 
@@ -121,7 +124,7 @@ def _settings(settings: Settings) -> list[Check]:
     ]
 
 
-async def _database(opened: Opened) -> AsyncIterator[Check]:
+async def _database(opened: Opened, gauges: Gauges) -> AsyncIterator[Check]:
     upkeep, monitor = opened.monitor.storage.upkeep, opened.monitor
     yield Check("database", True, f"answers; {await monitor.storage.articles.count()} articles{_sqlite_hint(opened)}")
     running = _is_running(opened.settings)  # then nobody may hold up its writes for a look at all of the index
@@ -131,7 +134,7 @@ async def _database(opened: Opened) -> AsyncIterator[Check]:
         yield Check("full-text index", True, "has every article" if running else "whole")
     if there := await upkeep.clock():
         yield _clock("the database's clock", there, composition.utc_now())
-    yield _backup(opened.settings, await upkeep.gauges(), monitor.now())
+    yield _backup(opened.settings, gauges, monitor.now())
 
 
 def _backup(settings: Settings, gauges: Gauges, now: datetime) -> Check:
@@ -140,7 +143,7 @@ def _backup(settings: Settings, gauges: Gauges, now: datetime) -> Check:
     plan = f"one every {every / timedelta(hours=1):g} hours, {kept}" if every else "another program's business"
     since = max((at for at in (gauges.backed_up_at, gauges.began_at) if at), default=None)
     fresh = since is not None and now - since <= (LATE * every or OLD_BACKUP)
-    text = f"the last good one: {when(gauges.backed_up_at)} ({plan})"
+    text = f"the last good one: {_utc(gauges.backed_up_at)} ({plan})"
     return Check("backup", fresh, text if fresh else f"{text}; `monitor backup` makes one, or says what is in the way")
 
 
@@ -160,24 +163,53 @@ def _sqlite_hint(opened: Opened) -> str:
     return f"; SQLite {sqlite3.sqlite_version}{hint}"
 
 
-def _reading(opened: Opened, sources: list[Source]) -> list[Check]:
+async def _at_work(opened: Opened) -> str:
+    """Who does the work at this moment, as far as the database shows it."""
+    if opened.queue is not None:
+        return f"{(await opened.monitor.storage.jobs.load()).workers} workers are up"
+    if opened.settings.storage.url.get_secret_value().startswith("postgres"):
+        return ""
+    up = _is_running(opened.settings)
+    return "`monitor run` is up" if up else "no `monitor run` is up: nothing is read or mailed"
+
+
+def _reading(opened: Opened, sources: list[Source], gauges: Gauges, at_work: str) -> list[Check]:
+    """A source that is new has its first visit before it, and so has a new installation."""
     now = opened.monitor.now()
     silence = timedelta(hours=opened.settings.run.silence_hours)
+    began = gauges.began_at or now
     newest = max((s.last_success_at for s in sources if s.last_success_at), default=None)
-    late = [s for s in sources if not s.last_success_at or now - s.last_success_at > max(3 * s.interval, _DAY)]
-    names = ", ".join(source.slug for source in late[:10])
-    dead = bool(sources) and (newest is None or now - newest > silence)
+    late = [s for s in sources if now - (s.last_success_at or began) > max(3 * s.interval, _DAY)]
+    names = ", ".join(source.slug for source in late[:10]) + (" …" if len(late) > 10 else "")
+    dead = bool(sources) and now - (newest or began) > silence
+    hint = "; look at network and DNS" if dead else ""
     return [
-        Check("last success", not dead, f"a source was last read: {when(newest)}"),
+        Check("last success", not dead, f"a source was last read: {_utc(newest)}{hint}; {at_work}".removesuffix("; ")),
         Check(
             "sources",
             not late,
-            f"{len(sources)} active; not read for long: {names}" if late else f"{len(sources)} active, all read lately",
+            f"{len(late)} of {len(sources)} not read for long: {names}; `monitor sources list` says why of each"
+            if late
+            else f"{len(sources)} active, none overdue",
         ),
     ]
 
 
+async def _outbox(opened: Opened, gauges: Gauges) -> Check:
+    counts = await opened.monitor.storage.outbox.counts()
+    text = ", ".join(f"{n} {state}" for state, n in counts.items() if n) or "empty"
+    since = gauges.waiting_since
+    if since is None or opened.monitor.now() - since <= STUCK:
+        return Check("outbox", True, text)
+    return Check("outbox", False, f"{text}; one has waited since {_utc(since)}: `monitor outbox list` shows its error")
+
+
+def _utc(at: datetime | None) -> str:
+    return f"{when(at)} UTC" if at else "never"
+
+
 _DAY = timedelta(days=1)
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 async def _held(opened: Opened) -> list[Check]:
@@ -198,11 +230,12 @@ def _clock(name: str, there: datetime, here: datetime) -> Check:
 async def _outside(opened: Opened, sources: list[Source]) -> list[Check]:
     smtp = opened.settings.smtp
     hosts = [smtp.host] if smtp.host else []
-    hosts += [str(urlsplit(source.url).hostname) for source in sources[:1]]
+    readable = sorted(sources, key=lambda source: source.last_success_at or _NEVER)[-1:]  # likeliest to answer now
+    hosts += [str(urlsplit(source.url).hostname) for source in readable]
     names, relay, publishers = await asyncio.gather(
         asyncio.gather(*(_name(host) for host in hosts)),
         _relay(opened),
-        asyncio.gather(*(_source(opened, source) for source in sources[:1])),
+        asyncio.gather(*(_source(opened, source) for source in readable)),
     )
     return [*names, relay, *(check for found in publishers for check in found)]
 
@@ -212,7 +245,8 @@ async def _name(host: str) -> Check:
         async with asyncio.timeout(LOOKUP):
             found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, TimeoutError, UnicodeError) as error:
-        return Check("DNS", False, f"{host} is not found: {str(error) or 'no answer'}")
+        reason = getattr(error, "strerror", None) or str(error) or f"no answer within {LOOKUP:g} s"
+        return Check("DNS", False, f"{host} is not found: {reason}; is the name right, and does any other resolve?")
     return Check("DNS", True, f"{host} is {found[0][4][0]}")
 
 
@@ -225,13 +259,16 @@ async def _relay(opened: Opened) -> Check:
 
 
 async def _source(opened: Opened, source: Source) -> list[Check]:
-    """One polite request, robots.txt included, to the first source: does it let us in, and what time is it there?"""
+    """One polite request, robots.txt included: does it let us in, and what time is it there?"""
     try:
         found = await opened.monitor.ingest.fetcher.get(source.url, validators=source.validators, robots=True)
     except FetchRefused as error:
         return [Check("robots", not source.pages, f"{source.slug}: {error.reason}")]
     except FetchError as error:
-        return [Check("network", False, f"{source.slug}: {error.reason}")]
+        return [
+            Check("network", False, f"{source.slug}: {error.reason}"),
+            Check("clock", True, "not compared with another's: no source answered"),
+        ]
     checks = [Check("robots", True, f"{source.slug} lets us in"), Check("network", True, f"{source.slug} answers")]
     if found.date:
         checks.append(_clock(f"clock of {urlsplit(found.final_url).hostname}", found.date, composition.utc_now()))

@@ -15,11 +15,12 @@ import pytest
 from aiosmtpd.handlers import Sink
 from aiosmtpd.smtp import SMTP
 from running import Clock, prepare
+from storage_samples import a_delivery
 
 from monitor import app as composition
 from monitor.app import Opened
 from monitor.cli.doctor import Check, examine, examine_place
-from monitor.model import Level, Poll, Source
+from monitor.model import Level, Poll, Source, Subscriber
 from storage import SchemaState, exclusive, schema_state
 
 FEED = b'<rss version="2.0"><channel><title>x</title></channel></rss>'
@@ -156,9 +157,42 @@ async def test_what_is_wrong_inside_is_named(tmp_path: Path, publisher: Publishe
 
         checks = await examine(whole, offline=True)
 
-    assert wrong(checks).keys() == {"contact", "last success", "sources", "outbox held", "relay"}
+    assert wrong(checks).keys() == {"contact", "last success", "sources", "backup", "outbox held", "relay"}
     assert "source:x" in {check.name for check in checks}
     assert "DNS" not in {check.name for check in checks}
+
+
+async def test_a_new_installation_is_not_called_ill_before_it_could_read_anything(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    clock = Clock(datetime.now(UTC))
+    settings = composition.settings(data_dir=tmp_path, storage__url="", fetch__contact="ops@example.org", smtp__host="")
+    source = Source(slug="news", name="News", url="https://news.example.org/feed")
+    async with composition.open_monitor(settings, now=clock, first_sources=[source]) as whole:
+        fresh = await examine(whole, offline=True)
+        clock.advance(days=3)
+        later = wrong(await examine(whole, offline=True))
+
+    said = next(check.text for check in fresh if check.name == "last success")
+    assert wrong(fresh) == {}
+    assert said == "a source was last read: never; no `monitor run` is up: nothing is read or mailed"
+    assert later.keys() == {"last success", "sources", "backup"}
+    assert "`monitor backup` makes one, or says what is in the way" in later["backup"]
+    assert later["sources"] == "1 of 1 not read for long: news; `monitor sources list` says why of each"
+
+
+async def test_mail_that_waits_for_hours_is_wrong_and_mail_that_waits_for_minutes_is_not(
+    tmp_path: Path, publisher: Publisher
+) -> None:
+    async with opened(tmp_path, publisher, smtp__host="") as whole:
+        storage, now = whole.monitor.storage, whole.monitor.now
+        reader = await storage.readers.add_subscriber(Subscriber(email="ada@example.org"), now())
+        await storage.outbox.enqueue_mail(a_delivery(None, reader, "letter", queued_at=now()))
+        soon = wrong(await examine(whole, offline=True))
+        now.advance(hours=3)  # type: ignore[attr-defined]
+        late = wrong(await examine(whole, offline=True))
+
+    assert "outbox" not in soon
+    assert late["outbox"].startswith("1 queued; one has waited since ")
 
 
 async def test_beside_a_running_program_the_index_is_only_counted(tmp_path: Path, publisher: Publisher) -> None:
@@ -168,8 +202,9 @@ async def test_beside_a_running_program_the_index_is_only_counted(tmp_path: Path
             beside = await examine(whole, offline=True)
         alone = await examine(whole, offline=True)
 
-    said = [next(check.text for check in checks if check.name == "full-text index") for checks in (beside, alone)]
-    assert said == ["has every article", "whole"]
+    said = [{check.name: check.text for check in checks} for checks in (beside, alone)]
+    assert [one["full-text index"] for one in said] == ["has every article", "whole"]
+    assert said[0]["last success"].endswith("; `monitor run` is up")
 
 
 def test_a_database_is_examined_before_anything_touches_it(tmp_path: Path) -> None:
