@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -114,6 +116,38 @@ async def test_a_topic_whose_stored_query_is_broken_fails_alone_and_is_noticed(o
     assert len(await topics.matches((await topics.get("gene-editing")).id)) == 1
     notices = await opened.monitor.storage.notices.open()
     assert [(notice.subject, notice.code) for notice in notices] == [("topic:mtor", "broken-query")]
+
+
+async def test_a_query_that_was_mended_is_matched_and_its_notice_closed(opened: Opened, clock: Clock) -> None:
+    topics = opened.monitor.storage.topics
+    topic = await topics.get("mtor")
+    broken = await topics.save(replace(topic, query="(mTOR OR"), "admin", "", NOW, topic.revision)
+    await store(opened, clock, 1, "mTOR one")
+    await topics.save(replace(topic, query="mTOR"), "admin", "", NOW, broken.revision)
+
+    await store(opened, clock, 2, "mTOR two")
+
+    assert await opened.monitor.storage.notices.open() == []
+    assert [one.article.title for one in await topics.matches(topic.id)] == ["mTOR two"]
+
+
+async def test_many_topics_are_loaded_with_the_collector_at_rest_and_set_apart(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resting: list[bool] = []
+    monkeypatch.setattr("monitor.pipeline.monitor.MANY_TOPICS", 2)
+    add = opened.monitor.matcher.add
+    monkeypatch.setattr(opened.monitor.matcher, "add", lambda topic: (resting.append(not gc.isenabled()), add(topic)))
+    try:
+        await asyncio.gather(opened.monitor.sync_topics(), opened.monitor.sync_topics())
+
+        assert resting
+        assert all(resting)
+        assert len(resting) == len(opened.monitor.matcher)
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
 
 
 async def test_silent_periods_end_with_a_sign_of_life(opened: Opened, clock: Clock) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import random
 import time
 
@@ -323,3 +324,20 @@ def test_one_change_among_many_topics_is_quick():
         matcher.add(topic(f'("new{number} beta" OR fresh{number}) AND pain', number))
 
     assert (time.process_time() - started) / 100 < 0.005  # 1 ms is the aim; the bench measures it
+
+
+def test_a_removed_topic_leaves_nothing_for_a_collector() -> None:
+    """After a bulk load what is there is set apart from collections (gc.freeze): circles would stay for ever."""
+    matcher = Matcher()
+    query = '("opioid tolerance" OR mTOR OR toleran* OR title:"IL-6") AND (rat NEAR/5 "spinal cord") NOT "job opening"'
+    matcher.add(topic(query))
+    matcher.remove(1)
+    gc.collect()
+    gc.disable()
+    try:
+        matcher.add(topic(query))
+        matcher.remove(1)
+
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
