@@ -148,11 +148,13 @@ def engine(world: World, count: int) -> tuple[float, int]:
     topics = [topic(number, spec) for number, spec in enumerate(world.topics[:count], 1)]
     gc.collect()
     before, started = resident(), time.process_time()
+    gc.disable()  # as the program does while it loads (Monitor.sync_topics)
     matcher = Matcher(world.df, world.documents)
     for one in topics:
         matcher.add(one)
     built = time.process_time() - started
-    gc.collect()
+    gc.enable()
+    gc.freeze()
     memory = resident() - before
     matches = sum(len(matcher.match(article)) for article in world.articles)
     terms = matcher.terms
