@@ -737,7 +737,7 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
-    """Somebody whom an identity provider vouches for. `issuer` and `subject` name them for good, their address does not.
+    """Somebody whom an identity provider vouches for. `issuer` and `subject` name them for good, an address does not.
 
     `role` is what the provider's groups give (None: it does not decide that); `role_when_new` what somebody becomes who
     is no user yet (None: they do not come in).
