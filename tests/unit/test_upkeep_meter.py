@@ -190,3 +190,27 @@ def test_panels_do_not_lie_on_each_other_and_have_their_own_numbers() -> None:
         assert all(x < 24 for x, _ in cells)
         taken |= cells
     assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+def test_the_dashboard_has_the_form_that_grafana_reads() -> None:
+    """Its model of schema 39, as far as this one uses it. (Grafana itself cannot be had here to load it.)"""
+    board = dashboard()
+    source = {"type": "prometheus", "uid": "${datasource}"}
+
+    assert (board["schemaVersion"], board["uid"]) == (39, "medical-news-monitor")
+    assert [one["name"] for one in board["templating"]["list"] if one["type"] == "datasource"] == ["datasource"]
+    for panel in board["panels"]:
+        assert panel["type"] in {"stat", "table", "timeseries"}, panel["title"]
+        assert panel["datasource"] == source
+        assert set(panel["gridPos"]) == {"h", "w", "x", "y"}
+        refs = [target["refId"] for target in panel["targets"]]
+        assert refs == sorted(set(refs)), panel["title"]
+        assert all(target["datasource"] == source for target in panel["targets"])
+        steps = panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", [{"value": None}])
+        assert steps[0]["value"] is None
+        values = [step["value"] for step in steps[1:]]
+        assert values == sorted(values), panel["title"]
+        assert panel["fieldConfig"]["defaults"].get("unit") in UNITS, panel["title"]
+
+
+UNITS = {"s", "bytes", "short", "opm"}  # of Grafana's identifiers
