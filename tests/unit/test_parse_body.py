@@ -90,7 +90,7 @@ def test_text_without_paragraphs_is_parted_at_double_breaks() -> None:
 
 
 def test_a_heading_stands_only_above_text() -> None:
-    page = f"<h2>Results</h2><h3>Words</h3>{TEXT}<h3>Sleep and money</h3><h3>Sleep and love</h3>"
+    page = f"<h2>Results</h2><h3>Money</h3><h3>Words</h3>{TEXT}<h3>Sleep and money</h3><h3>Sleep and love</h3>"
 
     assert plain(page) == ["Results", "Words", *PROSE]
 
