@@ -138,7 +138,7 @@ def test_a_heading_that_only_resembles_a_boxs_heads_its_section(heading: str) ->
 
 def test_a_box_between_paragraphs_takes_none_of_them_along() -> None:
     found = lines(
-        f"<article>{TEXT}<h3>Related articles</h3><p>{PROSE[0]} Again.</p><h2>Results</h2><p>{PROSE[1]} Again.</p></article>"
+        f"<article>{TEXT}{TEXT}<h3>Related articles</h3><p>{PROSE[0]} Again.</p><h2>Results</h2><p>{PROSE[1]} Again.</p></article>"
     )
 
     assert [f"{PROSE[0]} Again.", f"{PROSE[1]} Again."] == [line for line in found if line.endswith("Again.")]
@@ -157,7 +157,10 @@ def test_a_papers_list_of_references_is_no_text() -> None:
 def test_the_paper_that_a_release_reports_stays_in_its_text() -> None:
     work = "Old A, Older B. Naps of sailors. J Inv. 2026;1:1-9. doi:10.5555/j.2026.1"
 
-    assert lines(f"<article>{TEXT}<section><h2>Reference</h2><p>{work}</p></section></article>")[-2:] == ["Reference", work]
+    assert lines(f"<article>{TEXT}<section><h2>Reference</h2><p>{work}</p></section></article>")[-2:] == [
+        "Reference",
+        work,
+    ]
 
 
 def test_an_abstract_beside_the_papers_text_is_kept() -> None:
@@ -190,7 +193,7 @@ def test_a_question_that_unfolds_its_answer_is_kept() -> None:
 
 def test_an_aside_of_text_stays_and_one_of_links_goes() -> None:
     tip = "Do not nap after four! Those who did lay awake until two."
-    links = "<aside><ul><li><a href=/b>Beds for people who sleep in the afternoon</a></li></ul></aside>"
+    links = "<aside><p>From our shop: <a href=/b>beds for people who sleep after lunch</a> and much else that you may need</p></aside>"
 
     found = lines(f"<article>{TEXT}<aside><p>{tip}</p></aside>{links}<p>{PROSE[0]} Again.</p></article>")
 
