@@ -238,8 +238,8 @@ def _free(now: datetime) -> sa.ColumnElement[bool]:
 def _claim(db: sa.Connection, ids: Sequence[int], lease_until: datetime) -> list[Source]:
     if not ids:
         return []
-    db.execute(t.source.update().where(_s.id.in_(ids)).values(epoch=_s.epoch + 1, lease_until=lease_until))
-    claimed = {row.id: rows.to_source(row) for row in db.execute(t.source.select().where(_s.id.in_(ids)))}
+    step = t.source.update().where(_s.id.in_(ids)).values(epoch=_s.epoch + 1, lease_until=lease_until)
+    claimed = {row.id: rows.to_source(row) for row in db.execute(step.returning(*t.source.c))}
     return [claimed[number] for number in ids]
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -171,3 +172,42 @@ def test_a_killed_workers_jobs_are_another_workers_soon(url: str, publisher: Pub
         until(lambda: ask(url, "select count(*) from engine.procrastinate_jobs") == 0, 20, "an empty queue")
         assert ask(url, "select count(*) from poll") == FEEDS
         assert sum(publisher.visits.values()) <= FEEDS + 1  # the one that died with its answer
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("killed", ["worker in a visit", "worker in a send", "leading scheduler"])
+def test_what_a_killed_process_had_in_hand_goes_on_within_25_seconds(
+    url: str, publisher: Publisher, tmp_path: Path, killed: str
+) -> None:
+    """With the settings that come with the program; the machine must not be so busy that nothing else would go on."""
+    asyncio.run(fill(url, publisher.origin, readers=READERS if "send" in killed else 0))
+    publisher.pause = 1.0
+    with SmtpSink(tmp_path, pause=2.0 if "send" in killed else 0.004) as sink, Roles(tmp_path) as roles:
+        common = settings(url, publisher.origin, sink.port, tmp_path)
+        del common["MONITOR_RUN__TICK_SECONDS"], common["MONITOR_RUN__LEASE_SECONDS"]
+        schedulers = [roles.start("scheduler", **common) for _ in range(2)]
+        victim = roles.start("worker", **common)
+        if "scheduler" in killed:
+            until(lambda: len(publisher.visits) == FEEDS, 60, "the first round")
+            until(lambda: ask(url, "select count(*) from engine.procrastinate_jobs") == 0, 20, "an empty queue")
+            victim = leading(url, schedulers) or victim
+        else:
+            until(lambda: bool(sink.taken() if "send" in killed else publisher.visits), 60, "the work under way")
+
+        seen = sum(publisher.visits.values())
+        victim.send(signal.SIGKILL)
+        start = time.monotonic()
+        publisher.pause = 0.02
+        if "scheduler" in killed:
+            due_again(url)
+        else:
+            roles.start("worker", **common)
+        if "send" in killed:
+            until(lambda: accepted(url) == READERS, 60, "the mail")
+        else:
+            until(lambda: sum(publisher.visits.values()) > seen + 1, 60, "the next visits")
+        seconds = time.monotonic() - start
+
+    print(f"{killed}: {seconds:.1f} s")
+    assert seconds <= 25
