@@ -164,4 +164,6 @@ async def _http_error(request: Request, error: Exception) -> Response:
     answer = _answer(request, status, text)
     if isinstance(error, HTTPException):
         answer.headers.update(error.headers or {})
+    if status == 405 and _is_api(request):
+        answer.headers["Allow"] = ", ".join(api.allowed(request.url.path))
     return answer

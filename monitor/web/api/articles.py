@@ -11,6 +11,7 @@ from fastapi import Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import Field
 
+from monitor.errors import NotFound
 from monitor.match.explain import Explanation
 from monitor.model import Article, Match, TextFrom, Verdict
 from monitor.web.api.kit import BUSY, Cursor, Limit, Number, Out, Page, few, make_router, page_of, read_cursor
@@ -55,11 +56,11 @@ class ArticleOut(Out):
     text_from: TextFrom
     source_slug: str
     stored_at: datetime | None
-    story_id: int = Field(description="0: it waits for its story.")
 
 
 class WholeArticleOut(ArticleOut):
     body: str
+    story: int | None = Field(description="Its number at /stories; null: it waits for its story.")
     matches: list[Match] = Field(description="Of every topic, with the places in title, body or summary.")
 
 
@@ -134,7 +135,11 @@ async def article(request: Request, number: Number) -> WholeArticleOut:
     found = await storage.articles.get(number)
     told = ArticleOut.model_validate(found).model_dump()
     matches = (await storage.browse.matches_of([number])).get(number, [])
-    return WholeArticleOut(**told, body=found.body, matches=matches)
+    try:
+        story = await storage.stories.of(number)
+    except NotFound:  # it was stored a moment ago
+        story = None
+    return WholeArticleOut(**told, body=found.body, story=story, matches=matches)
 
 
 @router.get("/articles/{number}/export", response_class=PlainTextResponse, responses=FILES)

@@ -71,7 +71,7 @@ async def stories(request: Request, response: Response, cursor: Cursor = "", lim
 
 @router.get("/stories/{number}", response_model=StoryOut)
 async def story(request: Request, number: Number) -> StoryOut:
-    """In order of arrival. An article's `story_id` is its number here."""
+    """In order of arrival. An article's `story` is its number here."""
     members = await opened_of(request).monitor.storage.stories.members(number)
     return StoryOut(story=number, members=[MemberOut.model_validate(one) for one in members])
 
