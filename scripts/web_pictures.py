@@ -66,7 +66,7 @@ async def take(opened: Opened, folder: Path, chromium: str) -> None:
             await page.wait_for_selector(".funnel")
             await page.screenshot(path=folder / "overview.png")
             await page.goto(f"http://127.0.0.1:{port}/topics/mtor")
-            await page.wait_for_selector("#save")
+            await page.wait_for_selector("#save:not([disabled])")
             await page.fill("#query", DRAFT)
             await page.wait_for_selector(".hit.gained")
             await page.screenshot(path=folder / "topic-bench.png")

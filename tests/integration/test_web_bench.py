@@ -69,7 +69,8 @@ async def test_a_mistake_is_shown_at_its_column_in_the_line_that_holds_it(admin:
     assert "column 9" in answer.text
     assert "(statin OR 💊\n^" in answer.text
     assert 'data-start="8"' in answer.text
-    assert 'id="save"' not in answer.text
+    assert 'id="save"' in answer.text
+    assert " disabled>Save<" in answer.text
 
 
 @pytest.mark.parametrize(
