@@ -1,8 +1,8 @@
 """Every row of ours in PostgreSQL as one compressed text, and the way back.
 
 Its own format rather than pg_dump's: no client program must be installed, or be as new as the server, and there is
-nothing in it but rows. `psql` would take it, too: COPY … FROM stdin, the rows, `\\.`. A dump that comes back is foreign:
-a line that is none of these is refused. The schema comes from our migrations, and a restore is one transaction.
+nothing in it but rows. `psql` would take it, too: COPY … FROM stdin, the rows, `\\.`. One that comes back is foreign: a
+line that is none of these is refused. The schema comes from our migrations, and a restore is one transaction.
 """
 
 from __future__ import annotations
@@ -165,6 +165,8 @@ def _fill(db: sa.Connection, path: Path) -> int:
             _read(path, copy)
         except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
             raise StorageError(f"{path} holds rows that do not fit: {error}") from error
+        except psycopg.Error as error:
+            raise StorageError(f"{path} could not be brought in: {error}") from error
     return sum(counts(db).values())
 
 
@@ -234,6 +236,15 @@ def _scratch(url: sa.URL) -> Iterator[sa.URL | None]:
 
     One at a time: so one that is there before has lost its owner (a kill in the middle of a check), and goes, too.
     """
+    try:
+        with _scratch_on(url) as scratch:
+            yield scratch
+    except psycopg.Error as error:
+        raise StorageError(f"the trial restore was cut off: {error}") from error
+
+
+@contextmanager
+def _scratch_on(url: sa.URL) -> Iterator[sa.URL | None]:
     ours = f"{(url.database or '')[:40]}_check_"
     name = ours + secrets.token_hex(6)
     with _raw(url) as server:

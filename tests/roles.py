@@ -72,6 +72,7 @@ class Roles:
             "MONITOR_DATA_DIR": self._directory,
             "MONITOR_WEB__PORT": 0,
             "MONITOR_RUN__LOG_FORMAT": "text",
+            "MONITOR_BACKUP__EVERY_HOURS": 0,
             **settings,
         }
         order = {

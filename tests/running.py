@@ -72,7 +72,7 @@ async def running(
         "parse__workers": 1,
         "smtp__security": "none",
         "smtp__messages_per_minute": 0.0,
-        "backup__every_hours": 0.0,
+        "backup__every_hours": 0,
         **overrides,
     }
     if not values["storage__url"]:

@@ -4,6 +4,7 @@
 #   tests/containers/check.sh            all of it, some ten minutes; as root, for kill -9 is sent from outside
 #   tests/containers/check.sh default    only the image and the single container
 #   tests/containers/check.sh scale      only the scale profile
+#   CHECK_PATIENCE=3 …                   on a machine that is busy with others: so many times the seconds it is given
 #
 # Not part of `make test`: run it by hand before a release, or each night. Without an engine it says so and ends well.
 set -euo pipefail
@@ -16,6 +17,7 @@ fi
 
 project=monitor-check
 port=${CHECK_PORT:-8765}
+patience=${CHECK_PATIENCE:-1}
 base=http://127.0.0.1:$port
 work=$(mktemp -d)
 image=medical-news-monitor:latest
@@ -40,7 +42,7 @@ check() { local name=$1; shift; if "$@" >"$work/out" 2>&1; then ok "$name"; else
 refuse() { local name=$1; shift; if "$@" >"$work/out" 2>&1; then wrong "$name"; else ok "$name"; fi; }
 # within SECONDS NAME COMMAND…: the command must succeed before that
 within() {
-  local seconds=$1 name=$2 start=$SECONDS; shift 2
+  local seconds=$(($1 * patience)) name=$2 start=$SECONDS; shift 2
   until "$@" >"$work/out" 2>&1; do
     if ((SECONDS - start > seconds)); then wrong "$name: not within $seconds s: $(tail -n 3 "$work/out")"; return; fi
     sleep 0.5
@@ -68,7 +70,7 @@ the_image() {
 
 the_default() {
   echo "--- one container on SQLite"
-  check "starts" docker compose up -d --wait --wait-timeout 120
+  check "starts" docker compose up -d --wait --wait-timeout $((120 * patience))
   within 20 "the web answers" answers
   local one=$project-monitor-1
   check "its first process is an init" docker exec "$one" python -c 'assert b"init" in open("/proc/1/cmdline","rb").read()'
@@ -89,7 +91,7 @@ import sqlite3; assert sqlite3.connect("file:/data/monitor.db?mode=ro", uri=True
   check "stops well (exit code 0)" test "$(docker inspect -f '{{.State.ExitCode}}' "$one")" = 0
   check "stops within 30 s" test $((SECONDS - start)) -le 30
   check "restores what it backed up" docker compose run --rm -T monitor restore /data/by-hand.db --yes
-  check "starts with what was restored" docker compose up -d --wait --wait-timeout 120
+  check "starts with what was restored" docker compose up -d --wait --wait-timeout $((120 * patience))
   check "lets no mail go after a restore" docker exec "$one" sh -c 'monitor outbox release'
   check "goes" docker compose down -v
 }
@@ -113,7 +115,7 @@ back_up_and_restore() {
   refuse "restores while others run" docker compose exec -T web monitor restore /data/by-hand.rows.gz --yes
   docker compose stop web scheduler worker >/dev/null 2>&1
   check "restores what it backed up" docker compose run --rm -T --no-deps web restore /data/by-hand.rows.gz --yes
-  check "starts with what was restored" docker compose up -d --wait --wait-timeout 120
+  check "starts with what was restored" docker compose up -d --wait --wait-timeout $((120 * patience))
   within 20 "the web answers" answers
   check "holds every article that was there" test "$(value articles)" = "$before"
   check "lets mail go again" docker compose exec -T web monitor outbox release
@@ -124,7 +126,7 @@ the_scale() {
   scripts/make-secrets "$SECRETS_DIR" >/dev/null
   export COMPOSE_PROFILES=scale,dev ALL_IN_ONE=0 SCHEDULERS=2 WORKERS=2
   export MONITOR_SMTP__HOST=postbox MONITOR_SMTP__PORT=2525 MONITOR_SMTP__SECURITY=none
-  check "starts" docker compose up -d --wait --wait-timeout 240
+  check "starts" docker compose up -d --wait --wait-timeout $((240 * patience))
   within 20 "the web answers" answers
   check "migrate has ended well" test "$(docker inspect -f '{{.State.ExitCode}}' "$project-migrate-1")" = 0
   check "the single container is not there" test -z "$(docker ps -q -f "name=$project-monitor-")"

@@ -181,7 +181,8 @@ async def test_a_trace_goes_on_from_the_leader_to_the_worker(
     store.migrate(url)
     settings = composition.settings(
         data_dir=tmp_path, storage__url=url, run__engine="procrastinate", secret_key=SecretStr("k" * 40),
-        otel__url=collector.url,        fetch__allow=(publisher.origin,), fetch__host_delay=0.0, scholarly__enrich=False, backup__every_hours=0.0,
+        otel__url=collector.url, fetch__allow=(publisher.origin,), fetch__host_delay=0.0, scholarly__enrich=False,
+        backup__every_hours=0,
     )  # fmt: skip
     async with composition.open_monitor(settings, first_sources=[feed(publisher)]) as opened:
         dispatcher = opened.dispatcher(Role.ALL)

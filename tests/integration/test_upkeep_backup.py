@@ -23,7 +23,7 @@ from storage_samples import DAY, LEASE, NOW, a_delivery, a_match, a_source, a_to
 import storage as store
 from monitor.errors import AlreadyRunning, StorageError
 from monitor.model import DeliveryState, Level, Subscriber, Subscription
-from storage import Storage, backup, tables
+from storage import Storage, backup, dump, tables
 from storage.engine import checked_url
 from storage.migrate import revisions
 from storage.moving import move
@@ -186,7 +186,7 @@ async def test_a_dump_restores_every_row_and_leaves_no_scratch_database(
     engine = sa.create_engine(checked_url(postgres.url()), poolclass=sa.NullPool)
     with engine.connect() as db:
         names = set(db.scalars(sa.text("select datname from pg_database")))
-    assert not [name for name in names if "_check_" in name]
+    assert not [name for name in names if name.startswith(f"{checked_url(server_url).database}_check_")]
 
 
 @pytest.mark.postgres
@@ -473,6 +473,27 @@ def test_what_a_killed_check_left_goes_with_the_next(postgres: TempPostgres, ser
         found = db.execute("select datname from pg_database where starts_with(datname, %s)", [name]).fetchall()
         db.execute(f"drop database {name}_checked")
     assert {one for (one,) in found} == {name, f"{name}_checked"}
+
+
+@pytest.mark.postgres
+def test_a_server_that_goes_away_in_the_middle_is_an_error_of_ours_and_leaves_no_file(
+    server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.migrate(server_url)
+
+    def cut(db: sa.Connection) -> str:
+        db.exec_driver_sql(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where pid <> pg_backend_pid() and starts_with(datname, 'upkeep') and backend_type = 'client backend'"
+        )
+        return ""
+
+    monkeypatch.setattr(dump, "index_problem", cut)
+
+    with pytest.raises(StorageError, match="cut off"):
+        backup.backup(server_url, tmp_path / "out" / "copy.rows.gz", now=NOW)
+
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.postgres

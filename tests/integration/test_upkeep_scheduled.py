@@ -21,7 +21,7 @@ from monitor.pipeline import Monitor, backups
 from monitor.pipeline.backups import aside
 from storage.backup import Backup
 
-EVERY = {"backup__every_hours": 24.0, "backup__keep": 3}
+EVERY = {"backup__every_hours": 24, "backup__keep": 3}
 
 
 async def told(monitor: Monitor) -> dict[str, str]:
