@@ -61,8 +61,8 @@ async def preview(request: Request) -> Response:
     if look.feed is None:
         found = "" if look.candidates else f"{wanted.url} is no feed, names none, and its site lists no sitemap."
         return _page(request, wanted, status=200 if look.candidates else 422, error=found, look=look)
-    found = Wanted.of(look.source)
-    return _page(request, found if wanted.name else _named(found), look=look)
+    seen = Wanted.of(look.source)
+    return _page(request, seen if wanted.name else _named(seen), look=look)
 
 
 def _named(found: Wanted) -> Wanted:
