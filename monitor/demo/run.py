@@ -74,7 +74,6 @@ async def run(directory: Path, room: Newsroom, box: Postbox, keep: Keep | None =
         scholarly__enrich=False,  # it is offline
         backup__every_hours=0,
         digest__late_days=36_500,  # its one real study is of 2014
-        digest__first_visit_days=36_500,
         digest__sender="digest@example.org",
         digest__list_domain="example.org",
         web__base_url="http://127.0.0.1:8000",
