@@ -1,6 +1,6 @@
 """What distributing costs, and how the archive's size tells.
 
-    python bench/scale.py [--feeds 5000] [--hosts 100] [--entries 5] [--workers 1,2] [--pin]
+    python bench/scale.py [--feeds 5000] [--hosts 100] [--entries 5] [--workers 1,2]
     python bench/scale.py --feeds 0 --archive 10000,100000,1000000 [--postgres] [--directory /tmp]
 
 Part one: feeds on `--hosts` servers of their own (ports) through PostgreSQL with fsync, first by `monitor run` in one
