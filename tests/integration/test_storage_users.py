@@ -169,6 +169,7 @@ async def test_a_sources_days_count_visits_failures_and_news(storage: Storage) -
         await storage.sources.finish(held, poll, next_poll_at=NOW)
 
     days = await storage.browse.source_days(NOW, 14)
+    await storage.stories.settle(NOW)
     funnel = await storage.browse.funnel(NOW - 7 * 24 * HOUR, NOW)
 
     assert sorted(days, key=lambda one: one.back) == [
@@ -177,6 +178,7 @@ async def test_a_sources_days_count_visits_failures_and_news(storage: Storage) -
     ]
     assert (funnel.sources, funnel.visits, funnel.failed_visits) == (1, 3, 1)
     assert (funnel.articles, funnel.matched, funnel.sent) == (6, 3, 0)
+    assert 1 <= funnel.stories <= funnel.matched
 
 
 # --- identities -----------------------------------------------------------------------------------------------
