@@ -10,10 +10,11 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from monitor.errors import ConfigError
@@ -35,7 +36,14 @@ def _commas(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _networks(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        ip_network(name)
+    return names
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_commas)]  # in a variable with commas between
+Networks = Annotated[Names, AfterValidator(_networks)]  # addresses, or networks as 10.0.0.0/8
 
 
 class Section(BaseModel):
@@ -320,6 +328,9 @@ class WebSettings(Section):
     port: int = setting(8000, "Port.", ge=0, le=65535)
     base_url: str = setting(
         "", "Public https address of this server, for links in mail. Empty: mails carry no web links."
+    )
+    proxies: Networks = setting(
+        (), "Addresses or networks of proxies before this server: whom they name in X-Forwarded-For is who asks."
     )
     oidc: OidcSettings = OidcSettings()
 

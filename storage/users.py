@@ -6,6 +6,7 @@ import builtins
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
+from ipaddress import ip_address
 
 import sqlalchemy as sa
 
@@ -24,7 +25,8 @@ _l = t.setup_link.c
 _f = t.login_attempt.c
 _i = t.identity.c
 
-FREE_FAILURES = 5  # after them each further one must wait, twice as long each time
+FREE_FAILURES = 5  # of one account from one address; after them each must wait, twice as long each time
+FREE_FROM_ONE = 50  # from one address, whatever the accounts: a password tried on many of them
 LONGEST_WAIT = timedelta(minutes=15)
 _TOUCH = timedelta(minutes=5)  # the last use of a session or token is noted this coarsely
 _FORGET = timedelta(days=1)  # failed logins
@@ -250,22 +252,31 @@ class Users(Repository):
         to wait, and then it must not be looked at.
         """
         db.execute(t.login_attempt.delete().where(_f.last_at < now - _FORGET))
-        key = _attempt_key(email, address)
-        known = db.execute(t.login_attempt.select().where(_f.key == key).with_for_update()).first()
-        if known is not None and known.failures >= FREE_FAILURES:
-            pause = min(LONGEST_WAIT, timedelta(seconds=1 << min(10, known.failures - FREE_FAILURES)))
-            wait: float = (known.last_at + pause - now).total_seconds()
-            if wait > 0:
-                return wait
-        insert = insert_into(db, t.login_attempt).values(key=key, failures=1, last_at=now)
+        free = {_pair(email, address): FREE_FAILURES}
+        if _is_public(address):  # any other may be a proxy's, and everybody's
+            free[_one(address)] = FREE_FROM_ONE
+        known = db.execute(t.login_attempt.select().where(_f.key.in_(free)).order_by(_f.key).with_for_update()).all()
+        wait = max((_wait(row.failures - free[row.key], row.last_at, now) for row in known), default=0.0)
+        if wait > 0:
+            return wait
+        insert = insert_into(db, t.login_attempt).values([{"key": key, "failures": 1, "last_at": now} for key in free])
         more = {"failures": _f.failures + 1, "last_at": now}
         db.execute(insert.on_conflict_do_update(index_elements=[_f.key], set_=more))
         return 0.0
 
     @writes
     def forgive(self, db: sa.Connection, email: str, address: str) -> None:
-        """The login was right: its failures are forgotten."""
-        db.execute(t.login_attempt.delete().where(_f.key == _attempt_key(email, address)))
+        """The login was right: the account's failures are forgotten, those of its address on other accounts are not."""
+        db.execute(t.login_attempt.delete().where(_f.key == _pair(email, address)))
+        db.execute(t.login_attempt.update().where(_f.key == _one(address)).values(failures=_f.failures - 1))
+
+
+def _wait(beyond: int, last_at: datetime, now: datetime) -> float:
+    """Seconds until the next try counts, `beyond` the free ones."""
+    if beyond < 0:
+        return 0.0
+    pause = min(LONGEST_WAIT, timedelta(seconds=1 << min(10, beyond)))
+    return (last_at + pause - now).total_seconds()
 
 
 def is_stale(noted_at: datetime | None, now: datetime) -> bool:
@@ -278,8 +289,19 @@ def _hash(token: str) -> bytes:
     return sha256(token.encode("utf-8", "replace")).digest()
 
 
-def _attempt_key(email: str, address: str) -> bytes:
+def _pair(email: str, address: str) -> bytes:
     return sha256(f"{email_key(email)}\n{address}".encode("utf-8", "replace")).digest()
+
+
+def _is_public(address: str) -> bool:
+    try:
+        return ip_address(address).is_global
+    except ValueError:
+        return False
+
+
+def _one(address: str) -> bytes:
+    return sha256(f"\n{address}".encode("utf-8", "replace")).digest()
 
 
 def _any_user(db: sa.Connection) -> bool:

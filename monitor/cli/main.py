@@ -123,7 +123,7 @@ async def _run(settings: composition.Settings, role: Role) -> None:
         async def answer(heart: worker.Heartbeat) -> None:
             app = make(opened, heart.silent)
             await asyncio.gather(
-                serve(app, address.host, address.port), serve_metrics(opened, heart.silent)
+                serve(app, address.host, address.port, address.proxies), serve_metrics(opened, heart.silent)
             )  # not a TaskGroup: the first reason to stop is told as it is
 
         await worker.run(opened.monitor, answer, opened.dispatcher(role))

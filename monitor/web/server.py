@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 from fastapi import FastAPI
@@ -20,8 +20,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(app: FastAPI, host: str, port: int) -> None:
-    """Serve until cancelled. Raises ConfigError when the address cannot be had."""
+async def serve(app: FastAPI, host: str, port: int, proxies: Sequence[str] = ()) -> None:
+    """Serve until cancelled. Raises ConfigError when the address cannot be had.
+
+    Only `proxies` (addresses, networks) are believed when they say in X-Forwarded-For and -Proto who asks.
+    """
     config = uvicorn.Config(
         app,
         host=host,
@@ -29,7 +32,8 @@ async def serve(app: FastAPI, host: str, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
         lifespan="off",
         timeout_graceful_shutdown=2,
     )

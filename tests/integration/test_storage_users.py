@@ -26,7 +26,7 @@ from monitor.model import (
 )
 from storage import Saved, SourceDay, Storage
 from storage.audit import acting
-from storage.users import FREE_FAILURES
+from storage.users import FREE_FAILURES, FREE_FROM_ONE
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -119,6 +119,16 @@ async def test_failed_logins_wait_longer_each_time_and_are_forgiven(storage: Sto
     assert await storage.users.attempt("ada@example.org", "192.0.2.1", later) == 2
     await storage.users.forgive("ada@example.org", "192.0.2.1")
     assert await storage.users.attempt("ada@example.org", "192.0.2.1", later) == 0
+
+
+async def test_one_password_tried_on_many_accounts_is_slowed_for_its_address_alone(storage: Storage) -> None:
+    await storage.users.attempt("ada@example.org", "198.20.0.1", NOW)
+    await storage.users.forgive("ada@example.org", "198.20.0.1")  # she knew hers: that one is not counted
+    waits = [await storage.users.attempt(f"{n}@example.org", "198.20.0.1", NOW) for n in range(FREE_FROM_ONE + 1)]
+
+    assert waits == [0] * FREE_FROM_ONE + [1]
+    assert await storage.users.attempt("0@example.org", "198.20.0.2", NOW) == 0
+    assert not any([await storage.users.attempt(f"{n}@example.org", "10.0.0.5", NOW) for n in range(FREE_FROM_ONE + 1)])
 
 
 # --- across nouns ---------------------------------------------------------------------------------------------
