@@ -10,6 +10,7 @@ from typing import Protocol
 from monitor.pipeline.monitor import Monitor
 
 SELDOM = 600.0  # seconds: housekeeping
+BACKUP = 60.0  # seconds between two looks whether one is due: a leader's first look may come before it leads
 MAILBOX = 300.0  # seconds between two looks into the bounce mailbox
 
 
@@ -76,5 +77,5 @@ def common(monitor: Monitor) -> list[Beat]:
         Beat(name="safety", work=monitor.watch_papers, seconds=max(tick, SELDOM)),
         Beat(name="bounces", work=monitor.read_bounces, seconds=max(tick, MAILBOX)),
         Beat(name="housekeeping", work=monitor.housekeep, seconds=max(tick, SELDOM)),
-        Beat(name="backup", work=monitor.back_up_due, seconds=max(tick, SELDOM)),
+        Beat(name="backup", work=monitor.back_up_due, seconds=max(tick, BACKUP)),
     ]

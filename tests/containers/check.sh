@@ -109,7 +109,7 @@ everything() { settled && { arrived || { load digests && sleep 10 && false; }; }
 # With every process stopped but the database; afterwards all of it runs again.
 back_up_and_restore() {
   local before; before=$(value articles)
-  within 60 "a scheduler has made a backup by itself" docker compose exec -T scheduler sh -c 'ls /data/backups/monitor-*.rows.gz'
+  within 90 "a scheduler has made a backup by itself" docker compose exec -T scheduler sh -c 'ls /data/backups/monitor-*.rows.gz'
   check "backs up while it runs, restored for a trial" \
     docker compose exec -T web sh -c 'monitor backup /data/by-hand.rows.gz | grep "restored into a scratch database"'
   refuse "restores while others run" docker compose exec -T web monitor restore /data/by-hand.rows.gz --yes
