@@ -25,14 +25,17 @@ from monitor.errors import StorageError
 from storage.engine import Repository, checked_url, explain, reads, writes
 
 if TYPE_CHECKING:
-    from procrastinate import App, JobContext
+    from procrastinate import App, JobContext, PsycopgConnector
+    from procrastinate.manager import JobManager
 
 log = logging.getLogger(__name__)
 
 SCHEMA = "engine"
 QUEUE = "work"
 VISIT, SEND, PAPERS = "visit", "send", "papers"
-DEAD = 40 / 3  # seconds without a sign of life of a worker after which its jobs are another's; it gives four in that time
+DEAD = (
+    40 / 3
+)  # seconds without a sign of life of a worker after which its jobs are another's; it gives four in that time
 LOOK_AGAIN = 2.0  # seconds until an idle worker looks by itself: of a job handed on nobody tells it
 MOST_TRIES = 5  # of a job whose worker died: the job may be what killed it
 REST = timedelta(hours=1)  # a server whose job was given up is left alone for so long
@@ -262,6 +265,7 @@ class Queue:
             timeout=10,
         )
         self._app: App = App(connector=connector)
+        self._app.job_manager = _enduring(connector)
         self._dead = dead
         self._done: dict[int, float] = {}  # jobs whose work is done, and when: they should be leaving the queue
 
@@ -359,6 +363,30 @@ class Queue:
         for number in old:
             del self._done[number]
         return len(rows)
+
+
+def _enduring(connector: PsycopgConnector) -> JobManager:
+    """procrastinate's own, but a sign of life or a listener that failed once goes on. Without that a worker is counted
+    as dead for ever, for nobody looks after these two once its periodic tasks, of which we have none, have ended.
+    """
+    from procrastinate.manager import JobManager
+
+    class Enduring(JobManager):
+        async def update_heartbeat(self, worker_id: int) -> None:
+            try:
+                await super().update_heartbeat(worker_id)
+            except _gone() as error:
+                log.warning("no sign of life given reason=%s", error.__cause__ or error)
+
+        async def listen_for_jobs(self, **wanted: Any) -> None:
+            while True:
+                try:
+                    await super().listen_for_jobs(**wanted)
+                except _gone() as error:
+                    log.warning("not listening reason=%s", error.__cause__ or error)
+                await asyncio.sleep(1)
+
+    return Enduring(connector)
 
 
 async def _alone(connection: psycopg.AsyncConnection[Any]) -> None:

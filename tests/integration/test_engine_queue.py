@@ -320,6 +320,27 @@ async def test_a_job_whose_end_could_not_be_written_frees_its_server(storage: st
     assert jobs(url) == []
 
 
+async def test_a_worker_that_could_not_give_a_sign_of_life_gives_the_next(storage: store.Storage, url: str) -> None:
+    async def visit(_key: str, _trace: str = "") -> None:
+        pass
+
+    async with Working(url, visit, dead=0.8):
+        await until_alive(url, "true")
+        change(url, "alter function procrastinate_update_heartbeat_v1 rename to away")
+        await until_alive(url, "last_heartbeat < now() - interval '0.6 seconds'")
+        change(url, "alter function away rename to procrastinate_update_heartbeat_v1")
+
+        await until_alive(url, "last_heartbeat > now() - interval '0.3 seconds'")
+
+
+async def until_alive(url: str, what: str) -> None:
+    for _ in range(200):
+        if ask(url, f"select 1 from engine.procrastinate_workers where {what}"):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"no worker of which {what}")
+
+
 def test_installing_twice_changes_nothing_more(engine_url: str) -> None:
     assert queue.install(engine_url) is False
 
@@ -332,8 +353,8 @@ def test_sqlite_has_no_queue(tmp_path: object) -> None:
 class Working:
     """A worker in this process, for as long as the block runs."""
 
-    def __init__(self, url: str, visit: Callable[[str], Awaitable[object]]) -> None:
-        self._queue = Queue(url)
+    def __init__(self, url: str, visit: Callable[[str], Awaitable[object]], **options: float) -> None:
+        self._queue = Queue(url, **options)
 
         async def visit_only(key: str, _trace: str) -> object:
             return await visit(key)
