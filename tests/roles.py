@@ -210,7 +210,7 @@ def _become(order: dict[str, Any]) -> None:
 def _step_clock(after: float, seconds: float) -> None:
     from datetime import datetime, timedelta
 
-    import monitor.app
+    import monitor.app.opening
 
     at, step = time.monotonic() + after, timedelta(seconds=seconds)
 
@@ -219,7 +219,7 @@ def _step_clock(after: float, seconds: float) -> None:
         def now(cls, tz: Any = None) -> Any:
             return datetime.now(tz) + (step if time.monotonic() > at else timedelta())
 
-    monitor.app.datetime = Wall  # type: ignore[misc]
+    monitor.app.opening.datetime = Wall  # type: ignore[misc]
 
 
 if __name__ == "__main__":
