@@ -130,6 +130,7 @@ the_scale() {
   within 20 "the web answers" answers
   check "migrate has ended well" test "$(docker inspect -f '{{.State.ExitCode}}' "$project-migrate-1")" = 0
   check "the single container is not there" test -z "$(docker ps -q -f "name=$project-monitor-")"
+  docker rm -f "$project-feeds" >/dev/null 2>&1 || true  # of a run that was killed
   # shellcheck disable=SC2046 # one word for each option and name is what is wanted
   docker run -d --name "$project-feeds" --network "${project}_default" $(seq -f "--network-alias feeds%g" 0 11) \
     -v "$PWD/tests/containers/load.py:/load.py:ro" --entrypoint python "$image" /load.py serve >/dev/null
