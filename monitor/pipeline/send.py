@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from monitor import schedule
 from monitor.deliver import Breaker, Class, Mailer, classify
@@ -29,6 +30,7 @@ from monitor.spans import OFF, Spans
 from storage import Storage
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 BOUNCES = {
     Class.HARD_BOUNCE: BounceKind.HARD,
@@ -98,7 +100,7 @@ class Sender:
                 await self._count(Class.OK)
                 log.info("accepted delivery=%d", delivery.id)
 
-    async def _surely(self, settle: Callable[[], Awaitable[bool]]) -> bool:
+    async def _surely(self, settle: Callable[[], Awaitable[T]]) -> T:
         """Only we know what the relay said: it is written down when the database is back, unless that takes longer than
         a lease. Asking once more after a lost answer changes nothing.
         """
@@ -149,7 +151,7 @@ class Sender:
         self._meter.messages.add("failed")
         log.warning("refused delivery=%d class=%s reason=%s", delivery.id, kind.value, error.reason)
         if kind in BOUNCES:
-            await self._bounces.note(delivery, BOUNCES[kind], error.status, error.reason)
+            await self._surely(lambda: self._bounces.note(delivery, BOUNCES[kind], error.status, error.reason))
         else:
             text = f"A message was refused, not for its reader's fault: {error.reason}. See `monitor outbox list`."
             await self._tell(delivery, "refused", text)
