@@ -33,7 +33,7 @@ SCHEDULER = "scheduler"
 VISIT_SECONDS = 60.0  # of one server's visit: then others have their turn, and what is left makes a new job
 SOURCES_IN_HAND = 8
 FEED_SECONDS = 30.0  # of one beat: it must end well now and then, however much is due
-QUICK = 1.5  # seconds between two looks of the leader at what is due and at what dead workers left
+QUICK = 1.0  # seconds between two looks of the leader at what is due and at what dead workers left
 LEAST_LEAD = timedelta(seconds=5)
 REFILL = 0.5  # seconds until the leader looks again while there is work
 FAILED_KEPT_HOURS = 7 * 24

@@ -183,7 +183,7 @@ def test_what_a_killed_process_had_in_hand_goes_on_within_25_seconds(
     """With the settings that come with the program; the machine must not be so busy that nothing else would go on."""
     asyncio.run(fill(url, publisher.origin, readers=READERS if "send" in killed else 0))
     publisher.pause = 1.0
-    with SmtpSink(tmp_path, pause=2.0 if "send" in killed else 0.004) as sink, Roles(tmp_path) as roles:
+    with SmtpSink(tmp_path, pause=1.0 if "send" in killed else 0.004) as sink, Roles(tmp_path) as roles:
         common = settings(url, publisher.origin, sink.port, tmp_path)
         del common["MONITOR_RUN__TICK_SECONDS"], common["MONITOR_RUN__LEASE_SECONDS"]
         schedulers = [roles.start("scheduler", **common) for _ in range(2)]
