@@ -15,6 +15,11 @@ import storage as store
 AGAINST_REAL_TIME = ("integration", "e2e", "browser")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are processors: many tests wait for servers, browsers and killed programs."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What waits for real servers, processes and browsers gets one second try on a busy machine; the summary says so.
 

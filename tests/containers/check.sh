@@ -18,6 +18,7 @@ fi
 project=monitor-check
 port=${CHECK_PORT:-8765}
 patience=${CHECK_PATIENCE:-1}
+soon=$((120 * patience)) later=$((240 * patience))
 base=http://127.0.0.1:$port
 work=$(mktemp -d)
 image=medical-news-monitor:latest
@@ -70,7 +71,7 @@ the_image() {
 
 the_default() {
   echo "--- one container on SQLite"
-  check "starts" docker compose up -d --wait --wait-timeout $((120 * patience))
+  check "starts" docker compose up -d --wait --wait-timeout="$soon"
   within 20 "the web answers" answers
   local one=$project-monitor-1
   check "its first process is an init" docker exec "$one" python -c 'assert b"init" in open("/proc/1/cmdline","rb").read()'
@@ -91,7 +92,7 @@ import sqlite3; assert sqlite3.connect("file:/data/monitor.db?mode=ro", uri=True
   check "stops well (exit code 0)" test "$(docker inspect -f '{{.State.ExitCode}}' "$one")" = 0
   check "stops within 30 s" test $((SECONDS - start)) -le 30
   check "restores what it backed up" docker compose run --rm -T monitor restore /data/by-hand.db --yes
-  check "starts with what was restored" docker compose up -d --wait --wait-timeout $((120 * patience))
+  check "starts with what was restored" docker compose up -d --wait --wait-timeout="$soon"
   check "lets no mail go after a restore" docker exec "$one" sh -c 'monitor outbox release'
   check "goes" docker compose down -v
 }
@@ -115,7 +116,7 @@ back_up_and_restore() {
   refuse "restores while others run" docker compose exec -T web monitor restore /data/by-hand.rows.gz --yes
   docker compose stop web scheduler worker >/dev/null 2>&1
   check "restores what it backed up" docker compose run --rm -T --no-deps web restore /data/by-hand.rows.gz --yes
-  check "starts with what was restored" docker compose up -d --wait --wait-timeout $((120 * patience))
+  check "starts with what was restored" docker compose up -d --wait --wait-timeout="$soon"
   within 20 "the web answers" answers
   check "holds every article that was there" test "$(value articles)" = "$before"
   check "lets mail go again" docker compose exec -T web monitor outbox release
@@ -126,7 +127,7 @@ the_scale() {
   scripts/make-secrets "$SECRETS_DIR" >/dev/null
   export COMPOSE_PROFILES=scale,dev ALL_IN_ONE=0 SCHEDULERS=2 WORKERS=2
   export MONITOR_SMTP__HOST=postbox MONITOR_SMTP__PORT=2525 MONITOR_SMTP__SECURITY=none
-  check "starts" docker compose up -d --wait --wait-timeout $((240 * patience))
+  check "starts" docker compose up -d --wait --wait-timeout="$later"
   within 20 "the web answers" answers
   check "migrate has ended well" test "$(docker inspect -f '{{.State.ExitCode}}' "$project-migrate-1")" = 0
   check "the single container is not there" test -z "$(docker ps -q -f "name=$project-monitor-")"

@@ -117,7 +117,7 @@ async def house_of(
         monkeypatch.delenv(name)
     for index in (crossref, medrxiv):
         monkeypatch.setattr(index, "DELAY", 0.0)  # nobody is pressed here
-    monkeypatch.setattr(composition, "Sandbox", Here)
+    monkeypatch.setattr("monitor.app.parts.Sandbox", Here)
     time = [NOW]
     async with IndexServer(world.answer).running() as server:
         world.server = server
