@@ -8,16 +8,16 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from config import Settings
-from monitor.app.parts import access_of, agent, letterhead_of, mailbox_of, pacing_of, patience_of
+from monitor.app.parts import access_of, agent, letterhead_of, mailbox_of, news_of, pacing_of, patience_of, rules_of
 from monitor.app.places import backup_directory, secret_key, storage_url, web_address
 from monitor.deliver import Breaker, Mailer
-from monitor.digest import Links, News
+from monitor.digest import Letterhead, Links
 from monitor.errors import ConfigError
 from monitor.fetch import Fetcher
 from monitor.match import Matcher
 from monitor.meter import Meter
 from monitor.model import Role as UserRole
-from monitor.pipeline import Bounces, Ingest, Monitor, Publisher, Readers, Rules, Sender
+from monitor.pipeline import Bounces, Ingest, Monitor, Publisher, Readers, Sender
 from monitor.pipeline.alerts import Alerts
 from monitor.pipeline.backups import Backups
 from monitor.pipeline.enrich import Enrichment, Places
@@ -46,35 +46,8 @@ def monitor_of(
     now: Clock,
     spans: Spans,
 ) -> Monitor:
-    matcher = Matcher()
-    meter = Meter()
-    letterhead = letterhead_of(chosen)
-    lease = timedelta(seconds=chosen.run.lease_seconds)
-    ingest = Ingest(
-        storage=storage,
-        fetcher=fetcher,
-        sandbox=sandbox,
-        matcher=matcher,
-        now=now,
-        lease=lease,
-        max_entries=chosen.poll.max_entries,
-        access=access_of(chosen),
-        pacing=pacing_of(chosen),
-        patience=patience_of(chosen),
-        meter=meter,
-        spans=spans,
-    )
+    matcher, meter, letterhead = Matcher(), Meter(), letterhead_of(chosen)
     enrichment = _enrichment(chosen, storage, fetcher, sandbox, matcher, now)
-    publisher = Publisher(
-        storage=storage,
-        letterhead=letterhead,
-        links=links,
-        now=now,
-        horizon=timedelta(days=chosen.digest.horizon_days),
-        news=News(late=timedelta(days=chosen.digest.late_days), first=timedelta(days=chosen.digest.first_visit_days)),
-        meter=meter,
-        spans=spans,
-    )
     bounces = Bounces(
         storage=storage,
         now=now,
@@ -82,22 +55,43 @@ def monitor_of(
         domain=letterhead.envelope_sender.rpartition("@")[2],
         meter=meter,
     )
-    sender = Sender(
-        storage=storage,
-        mailer=mailer,
-        now=now,
-        lease=lease,
-        breaker=Breaker(),
-        bounces=bounces,
-        bounces_to=chosen.digest.bounce_address,
-        meter=meter,
-        spans=spans,
-    )
     return Monitor(
         storage=storage,
-        ingest=ingest,
-        publisher=publisher,
-        sender=sender,
+        ingest=Ingest(
+            storage=storage,
+            fetcher=fetcher,
+            sandbox=sandbox,
+            matcher=matcher,
+            now=now,
+            lease=timedelta(seconds=chosen.run.lease_seconds),
+            max_entries=chosen.poll.max_entries,
+            access=access_of(chosen),
+            pacing=pacing_of(chosen),
+            patience=patience_of(chosen),
+            meter=meter,
+            spans=spans,
+        ),
+        publisher=Publisher(
+            storage=storage,
+            letterhead=letterhead,
+            links=links,
+            now=now,
+            horizon=timedelta(days=chosen.digest.horizon_days),
+            news=news_of(chosen),
+            meter=meter,
+            spans=spans,
+        ),
+        sender=Sender(
+            storage=storage,
+            mailer=mailer,
+            now=now,
+            lease=timedelta(seconds=chosen.run.lease_seconds),
+            breaker=Breaker(),
+            bounces=bounces,
+            bounces_to=chosen.digest.bounce_address,
+            meter=meter,
+            spans=spans,
+        ),
         readers=Readers(storage=storage, letterhead=letterhead, links=links, now=now, meter=meter),
         tuning=Tuning(storage=storage, now=now),
         users=Users(storage=storage, now=now),
@@ -109,38 +103,36 @@ def monitor_of(
         now=now,
         meter=meter,
         spans=spans,
-        alerts=Alerts(
-            storage=storage,
-            mailer=mailer,
-            letterhead=letterhead,
-            links=links,
-            now=now,
-            to=chosen.run.admin,
-            silence=timedelta(hours=chosen.run.silence_hours),
-            data_dir=chosen.data_dir,
-            backup_every=timedelta(hours=chosen.backup.every_hours),
-        ),
-        backups=Backups(
-            storage=storage,
-            url=storage_url(chosen),
-            directory=backup_directory(chosen),
-            every=timedelta(hours=chosen.backup.every_hours),
-            keep=chosen.backup.keep,
-            now=now,
-        ),
-        rules=Rules(
-            tick=chosen.run.tick_seconds,
-            drain=chosen.run.drain_seconds,
-            lease=lease,
-            resend_in_doubt=chosen.mail.in_doubt == "resend",
-            retention_days=chosen.storage.retention_days,
-            bodies_days=chosen.storage.bodies_days,
-            polls_days=chosen.storage.polls_days,
-            sources_at_once=chosen.poll.batch,
-            pages_at_once=chosen.poll.page_batch,
-            messages_at_once=chosen.smtp.connections,
-            papers_at_once=chosen.scholarly.enrich_at_once,
-        ),
+        alerts=_alerts(chosen, storage, mailer, letterhead, links, now),
+        backups=_backups(chosen, storage, now),
+        rules=rules_of(chosen),
+    )
+
+
+def _alerts(
+    chosen: Settings, storage: Storage, mailer: Mailer, letterhead: Letterhead, links: Links, now: Clock
+) -> Alerts:
+    return Alerts(
+        storage=storage,
+        mailer=mailer,
+        letterhead=letterhead,
+        links=links,
+        now=now,
+        to=chosen.run.admin,
+        silence=timedelta(hours=chosen.run.silence_hours),
+        data_dir=chosen.data_dir,
+        backup_every=timedelta(hours=chosen.backup.every_hours),
+    )
+
+
+def _backups(chosen: Settings, storage: Storage, now: Clock) -> Backups:
+    return Backups(
+        storage=storage,
+        url=storage_url(chosen),
+        directory=backup_directory(chosen),
+        every=timedelta(hours=chosen.backup.every_hours),
+        keep=chosen.backup.keep,
+        now=now,
     )
 
 

@@ -10,10 +10,11 @@ from monitor import __version__
 from monitor.deliver import MaildirMailer, Mailer, SmtpMailer
 from monitor.deliver.channels import Channels, Exchange, read_channels
 from monitor.deliver.imap import ImapPoller
-from monitor.digest import Letterhead
+from monitor.digest import Letterhead, News
 from monitor.errors import RelayUnusable
 from monitor.fetch import Fetcher, Limits
 from monitor.parse.asking import Access
+from monitor.pipeline import Rules
 from monitor.pipeline.harvest import Patience
 from monitor.sandbox import Sandbox
 from monitor.schedule import Pacing
@@ -90,6 +91,28 @@ def pacing_of(chosen: Settings) -> Pacing:
 def patience_of(chosen: Settings) -> Patience:
     poll = chosen.poll
     return Patience(tries=poll.tries, first_wait=poll.first_wait, longest=poll.longest_wait)
+
+
+def news_of(chosen: Settings) -> News:
+    digest = chosen.digest
+    return News(late=timedelta(days=digest.late_days), first=timedelta(days=digest.first_visit_days))
+
+
+def rules_of(chosen: Settings) -> Rules:
+    run, kept, poll = chosen.run, chosen.storage, chosen.poll
+    return Rules(
+        tick=run.tick_seconds,
+        drain=run.drain_seconds,
+        lease=timedelta(seconds=run.lease_seconds),
+        resend_in_doubt=chosen.mail.in_doubt == "resend",
+        retention_days=kept.retention_days,
+        bodies_days=kept.bodies_days,
+        polls_days=kept.polls_days,
+        sources_at_once=poll.batch,
+        pages_at_once=poll.page_batch,
+        messages_at_once=chosen.smtp.connections,
+        papers_at_once=chosen.scholarly.enrich_at_once,
+    )
 
 
 def mailbox_of(chosen: Settings) -> ImapPoller | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -86,18 +87,13 @@ def compose(
     }
     counts = rank.shares([len(ranked[topic.id]) for topic in mine], subscription.max_items)
     names = {topic.id: topic.name for topic in mine}
-
-    sections: list[DigestSection] = []
-    number = 0
-    for topic, count in zip(mine, counts, strict=True):
-        if topic.id not in matched:
-            continue
-        items = []
-        for one, match in ranked[topic.id][:count]:
-            number += 1
-            items.append(
+    numbers = itertools.count(1)
+    sections = [
+        DigestSection(
+            topic=topic,
+            items=tuple(
                 _item(
-                    number,
+                    next(numbers),
                     one,
                     match,
                     names,
@@ -105,9 +101,14 @@ def compose(
                     told[one.article.key],
                     corrected.get(one.article.id),
                 )
-            )
-        total = len(ranked[topic.id])
-        sections.append(DigestSection(topic=topic, items=tuple(items), total=total, history=history.get(topic.id, ())))
+                for one, match in ranked[topic.id][:count]
+            ),
+            total=len(ranked[topic.id]),
+            history=history.get(topic.id, ()),
+        )
+        for topic, count in zip(mine, counts, strict=True)
+        if topic.id in matched
+    ]
     return Digest(
         subscriber=subscriber,
         subscription=subscription,
