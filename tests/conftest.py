@@ -13,6 +13,7 @@ from pgtemp import NoPostgresError, TempPostgres, empty
 import storage as store
 
 AGAINST_REAL_TIME = ("integration", "e2e", "browser")
+OTHER_PROCESSES = ("e2e", "browser")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -24,10 +25,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What waits for real servers, processes and browsers gets one second try on a busy machine; the summary says so.
 
     Unit tests get none: they depend on nothing but their arguments.
+
+    Counting lines doubles a test's time, so it rests where it tells nothing new: where other processes do the work,
+    on the second database, and where a parser is fed masses of the same.
     """
     for item in items:
         if item.path.parent.name in AGAINST_REAL_TIME:
             item.add_marker(pytest.mark.flaky(reruns=1))
+        if item.path.parent.name in OTHER_PROCESSES or "[postgresql" in item.name or "hostile" in item.name:
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.fixture(scope="session")

@@ -95,7 +95,11 @@ def without_lines(text: str) -> str:
 
 def drop(element: etree._Element, unless: tuple[str, ...] = ()) -> None:
     if element.getparent() is not None and not (unless and _holds(element, unless)):
-        cast("HtmlElement", element).drop_tree()  # keeps the text behind it
+        try:
+            cast("HtmlElement", element).drop_tree()  # keeps the text behind it
+        except ValueError:  # control characters in that text: lxml reads them but will not write them
+            element.clear(keep_tail=True)  # type: ignore[call-arg]  # which the stubs do not know
+            element.tag = "span"
 
 
 def _holds(element: etree._Element, tags: tuple[str, ...]) -> bool:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from running import prepare
 
 from monitor import app as composition
 from monitor.app import Opened
@@ -51,6 +52,7 @@ async def opened(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) 
     for name in [name for name in os.environ if name.startswith("MONITOR_")]:
         monkeypatch.delenv(name)
     settings = composition.settings(data_dir=tmp_path / "data")
+    prepare(tmp_path / "data")
     async with composition.open_monitor(settings, now=clock, first_sources=[]) as opened:
         yield opened
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from alembic import command
 from index_servers import Answer, Asked, FakePubMed, IndexServer, as_json
 from pgtemp import TempPostgres
+from running import prepare
 from source_rooms import NOW
 
 import storage as store
@@ -47,6 +48,7 @@ async def opened(tmp_path: Path, server: IndexServer, **overrides: object) -> As
         pages=False,
         options=(("query", "itch"),),
     )
+    prepare(tmp_path / "data")
     async with composition.open_monitor(settings, now=lambda: NOW, first_sources=[source]) as whole:
         yield whole
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from index_servers import Answer, Asked, FakePubMed, IndexServer, as_json, record
+from running import prepare
 from source_rooms import SameProcess
 from storage_samples import NOW, a_topic, saved
 
@@ -134,6 +135,7 @@ async def house_of(
             scholarly__preprints_url=server.url("/rxiv/"),
             scholarly__unpaywall_url="",
         )
+        prepare(tmp_path / "data")
         async with composition.open_monitor(settings, now=lambda: time[0], first_sources=[]) as opened:
             storage = opened.monitor.storage
             topic = await storage.topics.add(a_topic("morphine", query), "ada", "first", NOW)

@@ -312,3 +312,12 @@ def test_a_section_page_is_named_without_what_is_for_search_engines() -> None:
 
     assert title("<h1>Sleep</h1>", "Sleep News, Naps and Research", og_type) == "Sleep"
     assert title("<h1>Sleep</h1>", "Sleep News, Naps and Research") == "Sleep News, Naps and Research"
+
+
+def test_control_characters_behind_what_is_dropped_stop_nothing() -> None:
+    article = f"<article><h1>Itch and sleep</h1>\x00\x01 {'Mice that itch sleep badly. ' * 30}</article>"
+
+    text = page_text(read_page(article.encode(), url=URL))
+
+    assert "Mice that itch sleep badly." in text
+    assert "Itch and sleep" not in text
