@@ -14,6 +14,7 @@ import storage as store
 
 AGAINST_REAL_TIME = ("integration", "e2e", "browser")
 OTHER_PROCESSES = ("e2e", "browser")
+MASSES = ("test_match_oracle", "test_parse_hostile", "test_tuning_backtest", "test_web_api_schema")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -27,12 +28,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Unit tests get none: they depend on nothing but their arguments.
 
     Counting lines doubles a test's time, so it rests where it tells nothing new: where other processes do the work,
-    on the second database, and where a parser is fed masses of the same.
+    on the second database, and in masses of made-up cases.
     """
     for item in items:
         if item.path.parent.name in AGAINST_REAL_TIME:
             item.add_marker(pytest.mark.flaky(reruns=1))
-        if item.path.parent.name in OTHER_PROCESSES or "[postgresql" in item.name or "hostile" in item.name:
+        if item.path.parent.name in OTHER_PROCESSES or item.path.stem in MASSES or "[postgresql" in item.name:
             item.add_marker(pytest.mark.no_cover)
 
 
