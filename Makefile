@@ -38,7 +38,7 @@ imports: $(READY)
 	$(BIN)/lint-imports --no-cache
 
 nightly: $(READY) ## the long runs: kill sweeps, fuzzing, ten thousand oracle cases
-	NIGHTLY=1 $(BIN)/pytest -n auto --timeout=3600 -m 'slow or not slow'
+	NIGHTLY=1 $(BIN)/pytest -n auto --cov --cov-report=term --timeout=3600 -m 'slow or not slow'
 
 containers: ## the image and both compose profiles on a container engine, killed and restored (as root)
 	tests/containers/check.sh

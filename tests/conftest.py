@@ -13,8 +13,8 @@ from pgtemp import NoPostgresError, TempPostgres, empty
 import storage as store
 
 AGAINST_REAL_TIME = ("integration", "e2e", "browser")
-OTHER_PROCESSES = ("e2e", "browser")
-MASSES = ("test_match_oracle", "test_parse_hostile", "test_tuning_backtest", "test_web_api_schema")
+MASSES = ("test_match_oracle", "test_parse_hostile", "test_tuning_backtest")  # of made-up cases
+NIGHTLY = os.environ.get("NIGHTLY") == "1"
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -27,13 +27,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Unit tests get none: they depend on nothing but their arguments.
 
-    Counting lines doubles a test's time, so it rests where it tells nothing new: where other processes do the work,
-    on the second database, and in masses of made-up cases.
+    Counting lines doubles a test's time, so `make test` counts them in unit tests, and `make nightly` in all.
     """
     for item in items:
         if item.path.parent.name in AGAINST_REAL_TIME:
             item.add_marker(pytest.mark.flaky(reruns=1))
-        if item.path.parent.name in OTHER_PROCESSES or item.path.stem in MASSES or "[postgresql" in item.name:
+        if not NIGHTLY and (item.path.parent.name != "unit" or item.path.stem in MASSES):
             item.add_marker(pytest.mark.no_cover)
 
 
