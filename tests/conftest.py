@@ -7,10 +7,14 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
-from pgtemp import NoPostgresError, TempPostgres, empty
+from pgtemp import TempPostgres, empty, started
 
 import storage as store
+
+hypothesis.settings.register_profile("ours", deadline=None)  # a busy machine is no finding
+hypothesis.settings.load_profile("ours")
 
 AGAINST_REAL_TIME = ("integration", "e2e", "browser")
 MASSES = ("test_match_oracle", "test_parse_hostile", "test_tuning_backtest")  # of made-up cases
@@ -27,25 +31,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Unit tests get none: they depend on nothing but their arguments.
 
-    Counting lines doubles a test's time, so `make test` counts them in unit tests, and `make nightly` in all.
+    Counting lines doubles a test's time, so `make test` counts them in unit tests, and `make nightly` in all; in
+    masses of made-up cases, whose CPU time has bounds, neither does.
     """
     for item in items:
         if item.path.parent.name in AGAINST_REAL_TIME:
             item.add_marker(pytest.mark.flaky(reruns=1))
-        if not NIGHTLY and (item.path.parent.name != "unit" or item.path.stem in MASSES):
+        if item.path.stem in MASSES or (item.path.parent.name != "unit" and not NIGHTLY):
             item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[TempPostgres]:
-    """A running server. Missing binaries skip the test, or fail it if REQUIRE_PG=1."""
-    try:
-        server = TempPostgres()
-    except NoPostgresError as error:
-        if os.environ.get("REQUIRE_PG") == "1":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-    with server:
+    with started() as server:
         yield server
 
 

@@ -17,11 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg import sql
 
 SETTINGS = {  # fast, and not durable
@@ -190,6 +192,19 @@ def _unprivileged() -> tuple[int, int] | None:
 def _die_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
+
+
+@contextmanager
+def started(**settings: str) -> Iterator[TempPostgres]:
+    """A running server, for a fixture. Missing binaries skip the test, or fail it if REQUIRE_PG=1."""
+    try:
+        server = TempPostgres(**settings)
+    except NoPostgresError as error:
+        if os.environ.get("REQUIRE_PG") == "1":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    with server:
+        yield server
 
 
 def empty(url: str) -> None:

@@ -65,20 +65,10 @@ class Sources:
         look = await self.look(draft)
         if look.feed is None:
             raise MonitorError(_no_source(look))
-        slugs = {one.slug for one in await self.storage.sources.list()}
-        wanted = replace(look.source, slug=draft.slug or free_slug(look.source.name, slugs))
-        if known := await self.known(wanted):
-            raise known
+        there = await self.storage.sources.list()
+        wanted = replace(look.source, slug=draft.slug or free_slug(look.source.name, {one.slug for one in there}))
+        _refuse_known(wanted, there)
         return await self.storage.sources.add(wanted), look.feed
-
-    async def known(self, wanted: Source) -> KnownSource | None:
-        """Why `wanted` is not new: its slug is taken, or its address with its options."""
-        for one in await self.storage.sources.list():
-            if one.slug == wanted.slug:
-                return KnownSource(one.slug, f"there is a source {one.slug!r} already: choose another slug")
-            if identity(one) == identity(wanted):
-                return KnownSource(one.slug, f"this is the source {one.slug!r}, which is there already")
-        return None
 
     async def take(self, outlines: Iterable[Outline], *, active: bool) -> list[Source]:
         """Add every source of an OPML list that is not there yet; those that were added."""
@@ -114,6 +104,15 @@ def placed(draft: Source) -> Source:
 def identity(source: Source) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Two sources that are the same place, asked the same."""
     return url_key(source.url), tuple(sorted(source.options))
+
+
+def _refuse_known(wanted: Source, there: Iterable[Source]) -> None:
+    """Raise KnownSource where `wanted` is not new: its slug is taken, or its address with its options."""
+    for one in there:
+        if one.slug == wanted.slug:
+            raise KnownSource(one.slug, f"there is a source {one.slug!r} already: choose another slug")
+        if identity(one) == identity(wanted):
+            raise KnownSource(one.slug, f"this is the source {one.slug!r}, which is there already")
 
 
 def reads_pages(kind: SourceKind) -> bool:

@@ -29,12 +29,6 @@ from monitor.web import serve
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
-# in the dark only colours differ, so only they are judged again
-DARK = "{runOnly: {type: 'rule', values: ['color-contrast', 'link-in-text-block']}}"
-JUDGED = {
-    scheme: f"axe.run({rules}).then(r => r.violations.map(v => [v.id, v.nodes.map(n => n.html)]))"
-    for scheme, rules in (("light", ""), ("dark", DARK))
-}
 AXE = Path(os.environ.get("AXE_JS") or ROOT / "node_modules" / "axe-core" / "axe.min.js")
 PAGES = (
     "/", "/topics", "/topics/new", "/topics/pain", "/topics/pain/history", "/articles", "/articles?q=mTOR",
@@ -334,6 +328,15 @@ def test_a_draft_is_not_lost_by_a_click_on_something_else(browser: Browser, base
 # --- for everybody --------------------------------------------------------------------------------------------
 
 
+def judged(page: Page) -> list[object]:
+    """What axe finds wrong with the page as it stands; nothing where there is no axe."""
+    if not AXE.exists():
+        return []
+    page.add_script_tag(path=AXE)
+    found: list[object] = page.evaluate("axe.run().then(r => r.violations.map(v => [v.id, v.nodes.map(n => n.html)]))")
+    return found
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_an_accessibility_violation_an_error_or_a_sideways_scroll(
     browser: Browser, base: str, watched: Watched, scheme: str
@@ -347,12 +350,9 @@ def test_no_page_has_an_accessibility_violation_an_error_or_a_sideways_scroll(
         if path == "/topics/pain":
             expect(page.locator("#save")).to_be_enabled()
         assert page.evaluate("document.documentElement.scrollWidth") <= 375, path
-        if AXE.exists():
-            page.set_viewport_size({"width": 1280, "height": 800})
-            page.add_script_tag(path=AXE)
-            found = page.evaluate(JUDGED[scheme])
-            if found:
-                violations[path] = found
+        page.set_viewport_size({"width": 1280, "height": 800})
+        if found := judged(page):
+            violations[path] = found
     context.close()
 
     assert violations == {}
@@ -371,11 +371,8 @@ def test_readers_pages_and_gates_are_accessible_fit_a_phone_and_look_alike(
         assert page.evaluate("document.documentElement.scrollWidth") <= 375, path
         assert page.locator("header.bar .brand").inner_text() == "Medical News Monitor", path
         assert page.locator("h1").count() == 1, path
-        if AXE.exists():
-            page.add_script_tag(path=AXE)
-            found = page.evaluate(JUDGED[scheme])
-            if found:
-                violations[path] = found
+        if found := judged(page):
+            violations[path] = found
     context.close()
 
     assert violations == {}

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from pgtemp import TempPostgres
+from pgtemp import TempPostgres, started
 from publisher import Publisher
 
 import storage as store
@@ -23,6 +23,13 @@ def publisher() -> Iterator[Publisher]:
     server.shutdown()
     server.server_close()
     thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[TempPostgres]:
+    """One of the module's own, that it may stop: the others' tests go on."""
+    with started(synchronous_commit="on") as server:
+        yield server
 
 
 @pytest.fixture

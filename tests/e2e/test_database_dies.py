@@ -12,7 +12,7 @@ import contextlib
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 import pytest
 from crashes import Crashes, Point
-from pgtemp import NoPostgresError, TempPostgres
+from pgtemp import TempPostgres
 from pydantic import SecretStr
 from running import prose
 from smtp_sink import SmtpSink
@@ -283,17 +283,6 @@ STATES = """
     select split_part(recipient, '-', 1), sum(case state when 'accepted' then 1 when 'failed' then -1 else 0 end)::int
       from delivery group by 1
 """
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[TempPostgres]:
-    """One of our own: the others' tests go on."""
-    try:
-        server = TempPostgres(synchronous_commit="on")
-    except NoPostgresError as error:
-        pytest.skip(str(error))
-    with server:
-        yield server
 
 
 @contextlib.asynccontextmanager

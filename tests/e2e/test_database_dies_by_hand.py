@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 from crashes import Crashes, Point
-from pgtemp import NoPostgresError, TempPostgres
+from pgtemp import TempPostgres
 from psycopg import sql
 from storage_samples import a_delivery, a_match, a_source, a_topic, saved
 
@@ -110,16 +110,6 @@ ACTIONS: dict[str, Action] = {
     "a lease": lambda s: s.leases.acquire("x", "me", NOW, timedelta(minutes=1)),
 }
 QUICK = (("a revision", Point.ANSWER), ("corrections", Point.COMMIT), ("upkeep", Point.INSIDE))
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[TempPostgres]:
-    try:
-        server = TempPostgres(synchronous_commit="on")
-    except NoPostgresError as error:
-        pytest.skip(str(error))
-    with server:
-        yield server
 
 
 @pytest.fixture(scope="module")

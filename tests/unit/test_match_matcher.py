@@ -313,6 +313,7 @@ def test_memory_of_words_is_bounded():
     assert matched(matcher, article("opioid")) == [1]
 
 
+@pytest.mark.no_cover
 def test_one_change_among_many_topics_is_quick():
     matcher = Matcher()
     for number in range(2000):
@@ -323,7 +324,7 @@ def test_one_change_among_many_topics_is_quick():
     for number in range(100):
         matcher.add(topic(f'("new{number} beta" OR fresh{number}) AND pain', number))
 
-    assert (time.process_time() - started) / 100 < 0.05  # loading all 2,000 anew takes a second; the bench measures it
+    assert (time.process_time() - started) / 100 < 0.005  # 1 ms is the aim; the bench measures it
 
 
 def test_a_removed_topic_leaves_nothing_for_a_collector() -> None:
