@@ -21,6 +21,7 @@ MASSES = ("test_match_oracle", "test_parse_hostile", "test_tuning_backtest")  # 
 NIGHTLY = os.environ.get("NIGHTLY") == "1"
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One more than there are processors: many tests wait for servers, browsers and killed programs."""
     return (os.cpu_count() or 1) + 1

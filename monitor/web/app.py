@@ -65,7 +65,7 @@ def make_app(opened: Opened, silent: Callable[[], list[str]] = list) -> FastAPI:
     app.middleware("http")(_guard(opened))
     app.mount("/static", GZipMiddleware(Assets(directory=STATIC)), name="static")  # pages hold secrets: not they
     for part in ROUTERS:
-        app.include_router(part.router)
+        app.router.routes.extend(part.router.routes)  # as they are: to include them would make each of them anew
     add_health(app, opened, silent)
     app.add_exception_handler(MonitorError, _our_error)
     app.add_exception_handler(Refused, _refused)
