@@ -23,7 +23,7 @@ run: $(READY) ## the program itself: polls, matches, mails, and answers on 127.0
 	$(BIN)/monitor run
 
 test: check ## every check and every test
-	$(BIN)/pytest -n auto --cov --cov-report=term
+	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term
 
 check: $(READY) lint types imports ## what needs no running: ruff, mypy, import-linter
 

@@ -16,8 +16,7 @@ import storage as store
 hypothesis.settings.register_profile("ours", deadline=None)  # a busy machine is no finding
 hypothesis.settings.load_profile("ours")
 
-AGAINST_REAL_TIME = ("integration", "e2e", "browser")
-MASSES = ("test_match_oracle", "test_parse_hostile", "test_tuning_backtest")  # of made-up cases
+MASSES = ("test_match_oracle", "test_tuning_backtest")  # of made-up cases
 NIGHTLY = os.environ.get("NIGHTLY") == "1"
 
 
@@ -28,18 +27,22 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits for real servers, processes and browsers gets one second try on a busy machine; the summary says so.
+    """What waits for real servers, processes and browsers, or measures its CPU time, gets one second try on a busy
+    machine; the summary says so. Other unit tests get none: they depend on nothing but their arguments.
 
-    Unit tests get none: they depend on nothing but their arguments.
-
-    Counting lines doubles a test's time, so `make test` counts them in unit tests, and `make nightly` in all; in
-    masses of made-up cases, whose CPU time has bounds, neither does.
+    Counting lines doubles a test's time, so `make test` counts them in unit tests, and `make nightly` in all; where CPU
+    time is measured, or in masses of cases, neither does.
     """
     for item in items:
-        if item.path.parent.name in AGAINST_REAL_TIME:
+        unit, measures = item.path.parent.name == "unit", _measures(item)
+        if not unit or measures:
             item.add_marker(pytest.mark.flaky(reruns=1))
-        if item.path.stem in MASSES or (item.path.parent.name != "unit" and not NIGHTLY):
+        if measures or item.path.stem in MASSES or not (unit or NIGHTLY):
             item.add_marker(pytest.mark.no_cover)
+
+
+def _measures(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and "process_time" in item.function.__code__.co_names
 
 
 @pytest.fixture(scope="session")

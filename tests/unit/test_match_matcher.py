@@ -313,7 +313,6 @@ def test_memory_of_words_is_bounded():
     assert matched(matcher, article("opioid")) == [1]
 
 
-@pytest.mark.no_cover
 def test_one_change_among_many_topics_is_quick():
     matcher = Matcher()
     for number in range(2000):
