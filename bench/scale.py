@@ -1,13 +1,15 @@
 """What distributing costs, and how the archive's size tells.
 
-    python bench/scale.py [--feeds 5000] [--hosts 100] [--entries 5] [--workers 1,2]
+    python bench/scale.py [--feeds 5000] [--hosts 100] [--entries 5] [--workers 1,2] [--share 0.25]
     python bench/scale.py --feeds 0 --archive 10000,100000,1000000 [--postgres] [--directory /tmp]
 
 Part one: feeds on `--hosts` servers of their own (ports) through PostgreSQL with fsync, first by `monitor run` in one
 process, then by a scheduler and each number of workers. Every feed is new: fetched, parsed in a sandbox, matched
 against the first run's topics, indexed. Time is from the first poll's end to the last one's, so starting up is not in
-it; CPU is that of our processes with their parsers' children, and that of the server, over the same feeds. Part two
-(bench/archive.py): the same work on archives of growing size; SQLite, with `--postgres` both.
+it; CPU is that of our processes with their parsers' children, and that of the server, over the same feeds. Where there
+are fewer cores than processes `--share` (as root) gives each `monitor run` and each worker that part of one core, so
+that what a second worker is worth can be seen: keep `share` times workers, and as much for all others, below the cores.
+Part two (bench/archive.py): the same work on archives of growing size; SQLite, with `--postgres` both.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
@@ -40,6 +42,7 @@ from monitor.model import Source  # noqa: E402
 from storage import jobs  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK")
+PERIOD = 20_000  # microseconds
 WORDS = [
     f"{a}{b}{c}" for a in "bdfglmnprst" for b in "aeiou" for c in ("ron", "sel", "tin", "mod", "kar", "vil", "nas")
 ]
@@ -95,24 +98,53 @@ def publishers(hosts: int, entries: int) -> Iterator[list[int]]:
     process.join()
 
 
-def cpu(pid: int) -> float:
-    """Seconds of a process and all that came of it, the dead ones it waited for included."""
+def family(pid: int) -> dict[int, float]:
+    """A process and all that came of it, with the seconds of each, the dead ones it waited for included."""
     children: dict[int, list[int]] = {}
+    seconds: dict[int, float] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
         children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+        seconds[int(stat.parent.name)] = sum(map(int, fields[11:15])) / TICK
+    found = [pid]
+    for one in found:
+        found += children.get(one, [])
+    return {one: seconds.get(one, 0.0) for one in found}
 
-    def own(one: int) -> float:
-        try:
-            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return 0.0
-        return sum(map(int, fields[11:15])) / TICK + sum(own(child) for child in children.get(one, []))
 
-    return own(pid)
+def cpu(pid: int) -> float:
+    return sum(family(pid).values())
+
+
+@contextmanager
+def shares(share: float) -> Iterator[Callable[[int], None]]:
+    """Holds a process, and all that came or comes of it, to `share` of one core: a control group, version 1 or 2."""
+    root = Path("/sys/fs/cgroup")
+    old = (root / "cpu").is_dir()
+    made: list[Path] = []
+
+    def hold(pid: int) -> None:
+        group = (root / "cpu" if old else root) / f"monitor-bench-{pid}"
+        group.mkdir()
+        made.append(group)
+        quota = str(int(share * PERIOD))
+        if old:
+            (group / "cpu.cfs_period_us").write_text(str(PERIOD))
+            (group / "cpu.cfs_quota_us").write_text(quota)
+        else:
+            (group / "cpu.max").write_text(f"{quota} {PERIOD}")
+        for one in family(pid):
+            (group / "cgroup.procs").write_text(str(one))
+
+    try:
+        yield hold if share else lambda pid: None
+    finally:
+        for group in made:
+            until(lambda group=group: not (group / "cgroup.procs").read_text(), 60, "the processes' end")
+            group.rmdir()
 
 
 async def fill(url: str, ports: list[int], feeds: int) -> None:
@@ -135,8 +167,9 @@ async def fill(url: str, ports: list[int], feeds: int) -> None:
         await storage.sources.import_first_run(sources, topics, now)
 
 
-def ways(server: pgtemp.TempPostgres, feeds: int, hosts: int, entries: int, workers: list[int]) -> None:
-    print(f"{feeds} feeds of {entries} entries on {hosts} servers; {os.cpu_count()} cores")
+def ways(server: pgtemp.TempPostgres, feeds: int, hosts: int, entries: int, workers: list[int], share: float) -> None:
+    held = f", {share:g} of one for each process that polls" if share else ""
+    print(f"{feeds} feeds of {entries} entries on {hosts} servers; {os.cpu_count()} cores{held}")
     print(
         f"{'way':22} {'round':10} {'feeds/s':>8} {'jobs':>6} {'jobs/s':>7} {'CPU ms/feed':>12} {'database CPU':>13}"
         f" {'ratio':>6}"
@@ -144,16 +177,19 @@ def ways(server: pgtemp.TempPostgres, feeds: int, hosts: int, entries: int, work
     alone: dict[str, float] = {}
     with publishers(hosts, entries) as ports:
         for number in (0, *workers):
-            one_way(server, ports, feeds, number, alone)
+            one_way(server, ports, feeds, number, share, alone)
 
 
-def one_way(server: pgtemp.TempPostgres, ports: list[int], feeds: int, workers: int, alone: dict[str, float]) -> None:
+def one_way(
+    server: pgtemp.TempPostgres, ports: list[int], feeds: int, workers: int, share: float, alone: dict[str, float]
+) -> None:
     url = server.create(f"bench_{workers}")
     store.migrate(url)
     jobs.install(url)
     asyncio.run(fill(url, ports, feeds))
     with (
         tempfile.TemporaryDirectory() as directory,
+        shares(share) as hold,
         Roles(Path(directory)) as roles,
         psycopg.connect(url, autocommit=True) as db,
     ):
@@ -172,6 +208,9 @@ def one_way(server: pgtemp.TempPostgres, ports: list[int], feeds: int, workers: 
             until(lambda: count(db, "engine.procrastinate_workers") == workers, 60, "the workers' start")
         else:
             ours = [roles.start("run", **common)]
+        for role in ours:
+            if role.name != "scheduler":
+                hold(role.pid)
         time.sleep(4)  # they have started, and nothing is due yet
         name = f"scheduler, {workers} worker{'s' * (workers > 1)}" if workers else "monitor run"
         speed = 0.0
@@ -220,6 +259,7 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, default=100)
     parser.add_argument("--entries", type=int, default=5)
     parser.add_argument("--workers", default="1,2")
+    parser.add_argument("--share", type=float, default=0, help="of one core, for each process that polls; as root")
     parser.add_argument("--archive", default="10000,100000", help="1000000: an hour, and 4 GB")
     parser.add_argument("--directory", type=Path, help="where the archive's file grows")
     parser.add_argument("--postgres", action="store_true", help="the archive on PostgreSQL, too")
@@ -229,7 +269,7 @@ def main() -> None:
     pgtemp.SETTINGS |= {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "autovacuum": "on"}
     with pgtemp.TempPostgres() as server:
         if asked.feeds:
-            ways(server, asked.feeds, asked.hosts, asked.entries, numbers)
+            ways(server, asked.feeds, asked.hosts, asked.entries, numbers, asked.share)
         if sizes:
             with tempfile.TemporaryDirectory(dir=asked.directory) as directory:
                 asyncio.run(archive.grow(f"sqlite:///{directory}/monitor.db", sizes))
