@@ -215,6 +215,7 @@ def one_way(
         name = f"scheduler, {workers} worker{'s' * (workers > 1)}" if workers else "monitor run"
         speed = 0.0
         for done, round_ in enumerate(("new", "unchanged")):
+            until(lambda: count(db, "story_due") == 0, 3600, "the stories of the round before")
             before, database = sum(cpu(role.pid) for role in ours), cpu(server.pid)
             first_job = last_job(db)
             db.execute("update source set next_poll_at = null")
