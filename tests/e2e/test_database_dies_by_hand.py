@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -17,26 +20,33 @@ from crashes import Crashes, Point
 from pgtemp import TempPostgres
 from psycopg import sql
 from storage_samples import a_delivery, a_match, a_source, a_topic, saved
+from test_database_dies import WORK
 
 import storage as store
 from monitor.errors import StorageError
 from monitor.model import (
+    ApiToken,
     Cadence,
     Correction,
     CorrectionKind,
     Label,
     Level,
     Role,
+    Session,
     Subscriber,
     Subscription,
     User,
     Verdict,
+    Visitor,
 )
 from monitor.pipeline.tuning import Tuning
 from storage import Storage
+from storage.engine import Repository
+from storage.upkeep import News
 
 pytestmark = pytest.mark.postgres
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+AT_ONCE = timedelta(0)
 BACK = 20.0  # seconds in which the server is there again
 Action = Callable[[Storage], Awaitable[object]]
 
@@ -46,7 +56,9 @@ async def fill(storage: Storage) -> None:
     topic = await storage.topics.add(a_topic(), author="ada", note="", now=NOW)
     source = await storage.sources.add(a_source())
     old = NOW - timedelta(days=9)
-    await storage.articles.save(source, [saved(n, matches=(a_match(topic),)) for n in range(1, 4)], old)
+    matches = (a_match(topic),)
+    await storage.articles.save(source, [saved(n, matches=matches) for n in range(1, 4)], old)
+    await storage.articles.save(source, [saved(4, page_due_at=old), saved(5, matches=matches, doi="10.1234/five")], old)
     await storage.stories.settle(old)
     reader = await storage.readers.add_subscriber(Subscriber(email="ada@example.org"), NOW)
     wanted = Subscription(subscriber_id=reader.id, topic_ids=(topic.id,), cadence=Cadence.WEEKLY, next_digest_at=NOW)
@@ -88,7 +100,132 @@ async def corrections(storage: Storage) -> None:
     await storage.corrections.add([one], NOW)
 
 
+# What is taken here may be taken again at once, so that it can be begun anew.
+
+
+async def polls(storage: Storage) -> None:
+    for source in await storage.sources.claim_due(NOW, 1, AT_ONCE):
+        await storage.sources.renew(source.id, source.epoch, NOW)
+        await storage.sources.release(source.id, source.epoch)
+    if source := await storage.sources.claim("news", NOW, AT_ONCE):
+        await storage.sources.release(source.id, source.epoch)
+
+
+async def pages(storage: Storage) -> None:
+    for task in await storage.articles.claim_due_pages(NOW, 1, AT_ONCE):
+        await storage.articles.renew_page(task, NOW)
+        await storage.articles.release_page(task)
+    for task in await storage.articles.claim_due_pages(NOW, 1, AT_ONCE):
+        await storage.articles.page_failed(task, "It is gone.", None)
+
+
+async def papers(storage: Storage) -> None:
+    for task in await storage.papers.claim_due(NOW, 1, AT_ONCE):
+        await storage.papers.renew(task, NOW)
+        await storage.papers.failed(task, "No index knows it.", None)
+    await storage.papers.remember_search("what is asked", [], NOW)
+
+
+async def sending(storage: Storage) -> None:
+    for mail in await storage.outbox.claim_due(NOW, 1, AT_ONCE):
+        await storage.outbox.renew(mail, NOW)
+
+
+async def leading(storage: Storage) -> None:
+    await storage.leases.acquire("y", "me", NOW, timedelta(minutes=1))
+    await storage.leases.shorten("y", NOW)
+    await storage.leases.release("y", "me")
+
+
+async def enrol(storage: Storage) -> None:
+    wanted = Subscription(subscriber_id=0, topic_ids=(1,), cadence=Cadence.WEEKLY, next_digest_at=NOW)
+    await storage.readers.enrol(Subscriber(email="carl@example.org"), wanted, NOW)
+
+
+async def wishes(storage: Storage) -> None:
+    wanted = await storage.readers.subscription(1)
+    await storage.readers.update_subscription(replace(wanted, max_items=7))
+
+
+async def another_url(storage: Storage) -> None:
+    source = await storage.sources.get("news")
+    await storage.sources.update(replace(source, name="The news"))
+
+
+async def another_try(storage: Storage) -> None:
+    for mail in await storage.outbox.claim_due(NOW, 1, AT_ONCE):
+        await storage.outbox.failed(mail, "No such mailbox.", NOW)
+    await storage.outbox.retry(1, NOW)
+
+
+async def told(storage: Storage) -> None:
+    news = News(opened=tuple(await storage.notices.open()), over=())
+    await storage.upkeep.told(news, NOW)
+    await storage.upkeep.untold(news)
+
+
+async def welcome(storage: Storage) -> None:
+    visitor = Visitor(issuer="https://id.example.org", subject="1", email="eve@example.org", role_when_new=Role.EDITOR)
+    await storage.users.welcome(visitor, NOW)
+
+
+async def session(storage: Storage) -> None:
+    end = NOW + timedelta(hours=1)
+    begun = Session(key="", user_id=1, created_at=NOW, seen_at=NOW, expires_at=end)
+    await storage.users.open_session("secret", begun, replaced="secret")
+    for one in await storage.users.sessions(1, NOW):
+        await storage.users.touch_session(one, NOW + timedelta(minutes=1))
+        await storage.users.end_session(1, one.key)
+
+
+async def token(storage: Storage) -> None:
+    if not await storage.users.tokens(1):
+        new = ApiToken(user_id=1, name="script", scopes=("topics:read",), created_at=NOW)
+        await storage.users.add_token("secret", new)
+    for one in await storage.users.tokens(1):
+        await storage.users.touch_token(one, NOW)
+        await storage.users.remove_token(1, one.id)
+
+
+async def link_used(storage: Storage) -> None:
+    await storage.users.add_link("token", 1, NOW + timedelta(hours=1))
+    await storage.users.use_link("token", "hash", NOW)
+
+
 ACTIONS: dict[str, Action] = {
+    "another try": another_try,
+    "notices told": told,
+    "a visitor": welcome,
+    "a session": session,
+    "a token": token,
+    "a link used": link_used,
+    "a vocabulary": lambda s: s.concepts.replace("mesh", 2026, []),
+    "a letter": lambda s: s.outbox.enqueue_mail(a_delivery(None, Subscriber(id=1, email="ada@example.org"), "letter")),
+    "the same study": lambda s: s.papers.same_study("10.1234/one", "10.1234/two"),
+    "another name for a reader": lambda s: s.readers.update(Subscriber(id=1, email="ada@example.org", name="Ada")),
+    "another name for a user": lambda s: s.users.change(
+        User(id=1, email="root@example.org", name="Root", role=Role.ADMIN)
+    ),
+    "a first run": lambda s: s.sources.import_first_run([], [], NOW),
+    "a look at the index": lambda s: s.upkeep.index_problem(),
+    "polls": polls,
+    "pages": pages,
+    "papers": papers,
+    "sending": sending,
+    "leading": leading,
+    "a reader with wishes": enrol,
+    "other wishes": wishes,
+    "another name for a source": another_url,
+    "a topic switched off": lambda s: s.topics.set_active("mtor", False),
+    "a label taken back": lambda s: s.topics.unlabel(1, 1, "ada"),
+    "a block taken back": lambda s: s.readers.unsuppress("eve@example.org"),
+    "a reader erased": lambda s: s.readers.erase(1, NOW),
+    "a notice seen": lambda s: s.notices.dismiss(1, NOW),
+    "places watched": lambda s: s.corrections.watched("crossref", ["10.1234/x"], NOW),
+    "released mail": lambda s: s.outbox.release(NOW),
+    "a password": lambda s: s.users.set_password(1, "hash"),
+    "a link": lambda s: s.users.add_link("token", 1, NOW + timedelta(hours=1)),
+    "a right password": lambda s: s.users.forgive("root@example.org", "127.0.0.1"),
     "a topic": lambda s: s.topics.add(a_topic("sirtuin"), author="ada", note="", now=NOW),
     "a revision": save_revision,
     "a rematch": rematch,
@@ -185,7 +322,7 @@ async def prove(server: TempPostgres, template: str, name: str, point: Point) ->
         await do(whole, ACTIONS[name], crashes)
         expected, kinds = counts(whole), sorted(crashes.seen)
         assert kinds
-        assert expected != before or name in UNCOUNTED
+        assert expected != before or name not in COUNTED
         for kind in kinds:
             url = clone(server, template)
             crashes.arm(kind, point)
@@ -194,7 +331,20 @@ async def prove(server: TempPostgres, template: str, name: str, point: Point) ->
             assert counts(url) == expected, f"{name}: {kind} {point}"
 
 
-UNCOUNTED = {"a source switched off", "a rematch", "a cancelled digest", "an index made anew", "merged stories"}
+# of these the number of rows tells whether they were done
+COUNTED = {
+    "a topic",
+    "a revision",
+    "a label",
+    "a source",
+    "a reader",
+    "a reader's end",
+    "a block",
+    "corrections",
+    "upkeep",
+}
+COUNTED |= {"a fact", "a user", "a login", "a lease", "leading", "a reader with wishes"}
+COUNTED |= {"places watched", "a link"}
 
 
 @pytest.mark.timeout(120)
@@ -211,3 +361,24 @@ async def test_all_that_is_done_by_hand_is_done_once(
     server: TempPostgres, template: str, name: str, point: Point
 ) -> None:
     await prove(server, template, name, point)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_every_kind_of_write_is_stopped_in_by_one_of_the_sweeps(server: TempPostgres, template: str) -> None:
+    repositories = [Repository]
+    for one in repositories:
+        repositories += one.__subclasses__()
+    kinds = {
+        f"{one.__name__}.{name}"
+        for one in repositories
+        for name in re.findall(r"@writes\n    def (\w+)", inspect.getsource(one))
+    }
+    with Crashes(server) as crashes:
+        for action in ACTIONS.values():
+            await do(clone(server, template), action, crashes)
+        assert sorted(kinds - crashes.seen.keys() - set(WORK)) == sorted(NOWHERE)
+
+
+# Done again they are there twice, or no more what they were: the person sees the error, and what is there.
+NOWHERE = {"Readers.add_subscription", "Stories.split", "Topics.add_example", "Topics.remove_example"}
