@@ -54,9 +54,16 @@ class Readers(Repository):
     def enrol(
         self, db: sa.Connection, subscriber: Subscriber, subscription: Subscription, now: datetime
     ) -> tuple[Subscriber, Subscription]:
-        """The reader of that address, new if there is none, with one more subscription: both or neither."""
-        known = db.execute(t.subscriber.select().where(_u.email_key == email_key(subscriber.email))).first()
+        """The reader of that address, new if there is none, with one more subscription: both or neither.
+
+        Asked for again, as when the first answer got lost, the same subscription is not there twice: a reader who has
+        one with the very same wishes keeps it.
+        """
+        this = _u.email_key == email_key(subscriber.email)
+        known = db.execute(t.subscriber.select().where(this).with_for_update()).first()
         reader = rows.to_subscriber(known) if known is not None else _add(db, subscriber, now)
+        if (same := _same_wishes(db, replace(subscription, subscriber_id=reader.id))) is not None:
+            return reader, same
         added = _subscribe(db, replace(subscription, subscriber_id=reader.id))
         what = f"added the reader {reader.email}" if known is None else f"added a subscription of {reader.email}"
         record(db, what, "", "\n".join(f"{name}: {value}" for name, value in _told(db, added).items()))
@@ -304,6 +311,19 @@ def _subscribe(db: sa.Connection, subscription: Subscription) -> Subscription:
     values = {**rows.of_subscription(subscription), "covers_from": _covers_from(subscription)}
     number = db.scalar(t.subscription.insert().values(values).returning(_n.id))
     return _subscription(db, number or 0)
+
+
+def _same_wishes(db: sa.Connection, wanted: Subscription) -> Subscription | None:
+    for row in db.execute(t.subscription.select().where(_n.subscriber_id == wanted.subscriber_id).order_by(_n.id)):
+        one = rows.to_subscription(row)
+        if _wishes(one) == _wishes(wanted):
+            return one
+    return None
+
+
+def _wishes(subscription: Subscription) -> Subscription:
+    topics = tuple(sorted(subscription.topic_ids))
+    return replace(subscription, id=0, topic_ids=topics, next_digest_at=None, silent_periods=0)
 
 
 def _told(db: sa.Connection, subscription: Subscription) -> dict[str, object]:

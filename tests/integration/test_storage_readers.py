@@ -304,3 +304,16 @@ async def test_coverage_tells_what_was_read_and_what_was_not(storage: Storage) -
         articles_matched=1,
         merged=1,
     )
+
+
+async def test_who_is_enrolled_twice_for_the_same_is_mailed_once(storage: Storage) -> None:
+    topic = await _topic(storage)
+    reader = Subscriber(email="ada@example.org")
+    weekly = Subscription(subscriber_id=0, topic_ids=(topic.id,), cadence=Cadence.WEEKLY, next_digest_at=NOW)
+    _, first = await storage.readers.enrol(reader, weekly, NOW)
+
+    _, again = await storage.readers.enrol(reader, replace(weekly, next_digest_at=NOW + DAY), NOW)
+    _, daily = await storage.readers.enrol(reader, replace(weekly, cadence=Cadence.DAILY), NOW)
+
+    assert again == first
+    assert [one.id for one in await storage.readers.subscriptions(first.subscriber_id)] == [first.id, daily.id]
