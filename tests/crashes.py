@@ -53,6 +53,10 @@ class Crashes:
         with self._lock:
             self._armed = (kind, point)
 
+    @property
+    def armed(self) -> bool:
+        return self._armed is not None
+
     def disarm(self) -> bool:
         """False if there was no such transaction."""
         with self._lock:

@@ -94,6 +94,8 @@ SELDOM = {
     "queue.retry_job",
     "queue.unregister_worker",
 }
+# What the queue does when a worker begins and ends.
+COMING_AND_GOING = ("queue.prune_stalled_workers", "queue.register_worker", "queue.unregister_worker")
 QUICK = (
     ("Outbox.accepted", Point.ANSWER),
     ("Sources.finish", Point.COMMIT),
@@ -354,3 +356,30 @@ async def test_a_server_stopped_inside_every_kind_of_transaction_loses_nothing_a
     server: TempPostgres, tmp_path: Path, part: int
 ) -> None:
     await prove(server, tmp_path, f"part{part}", stops()[part::PARTS])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_server_stopped_while_a_worker_comes_or_goes_loses_nothing_and_doubles_nothing(
+    server: TempPostgres, tmp_path: Path
+) -> None:
+    async with life(server, tmp_path, "coming", 1) as one:
+        for kind, point in [(kind, point) for kind in COMING_AND_GOING for point in (Point.COMMIT, Point.ANSWER)]:
+            restarting = asyncio.create_task(_restart(one.crashes))
+            async with engine(one.url, tmp_path, one.newsroom.origin, one.sink.port):
+                one.crashes.arm(kind, point)  # its worker begins with our next pause
+                await asyncio.sleep(3)
+            restarting.cancel()
+            one.crashes.start_again()
+            await asyncio.sleep(2)
+            assert not one.crashes.armed, f"no {kind}"
+            print(f"{kind} {point}", flush=True)
+
+        await one.round("Sources.finish", Point.COMMIT)
+        one.check()
+
+
+async def _restart(crashes: Crashes) -> None:
+    while True:
+        crashes.start_again()
+        await asyncio.sleep(0.1)
